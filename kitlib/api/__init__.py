@@ -1,0 +1,1 @@
+"""kube-apiserver's role: the only door to the store.  `api.server.ApiServer.handle` is all of it."""
