@@ -54,7 +54,8 @@ def _qualified(plural: str, group: str) -> str:
 
 def not_found(group: str, plural: str, name: str) -> StatusError:
     """404; kind in the details is the plural, as the real server has it."""
-    return StatusError(404, "NotFound", f'{_qualified(plural, group)} "{name}" not found', _details(group, plural, name))
+    return StatusError(404, "NotFound", f'{_qualified(plural, group)} "{name}" not found',
+                       _details(group, plural, name))
 
 
 def no_such_path() -> StatusError:
