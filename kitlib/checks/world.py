@@ -1,0 +1,91 @@
+"""The world as a check sees it: the cluster, and the learner's answers as JSON.
+
+A check reads with the same client that controllers use.  Two habits keep it honest: `eventually`,
+because a cluster is always on its way somewhere, and `stays`, because a good state that does not last
+was luck.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from kitlib.checks import answers
+from kitlib.objects.errors import StatusError
+
+T = TypeVar("T")
+STABLE_SECONDS = 0.05
+POLL_SECONDS = 0.02
+
+
+class World:
+    """client: kitlib.client.Client with an administrator's rights.  namespace: the lab's.
+
+    trace, kit: how to reach the embedded cluster's own record (None on a foreign cluster).
+    note: keeps a line for the result's log.
+    """
+
+    def __init__(self, client: Any, namespace: str, *, backend: str = "embedded", patience: float = 5.0) -> None:
+        self.client, self.namespace, self.backend, self.patience = client, namespace, backend, patience
+        self.log: list[str] = []
+        self.evidence: dict[str, Any] = {}
+
+    # -- looking -----------------------------------------------------------------------------------
+
+    def get(self, resource: str, name: str, namespace: str | None = None) -> dict[str, Any] | None:
+        """The object, or None."""
+        try:
+            return self.client.get(resource, self.namespace if namespace is None else namespace, name)
+        except StatusError as error:
+            if error.code == 404:
+                return None
+            raise
+
+    def list(self, resource: str, selector: str = "") -> list[dict[str, Any]]:
+        return self.client.list(resource, self.namespace, label_selector=selector)["items"]
+
+    def pods(self, selector: str = "", *, owner: str = "") -> list[dict[str, Any]]:
+        """Pods that are not on their way out, oldest first; owner: only those this controller's name owns."""
+        found = [pod for pod in self.list("pods", selector) if "deletionTimestamp" not in pod["metadata"]]
+        if owner:
+            found = [pod for pod in found if any(ref["name"] == owner and ref.get("controller")
+                                                 for ref in pod["metadata"].get("ownerReferences", ()))]
+        return sorted(found, key=lambda pod: (pod["metadata"]["creationTimestamp"], pod["metadata"]["name"]))
+
+    def answer(self, name: str, form: Any) -> Any:
+        """The learner's answer.  Raises Wrong (with a hint) if it is missing or has not the form asked for."""
+        from kitlib.checks.framework import Wrong
+
+        given = answers.read(self.get("configmaps", answers.CONFIGMAP))
+        if name not in given:
+            raise Wrong(f"there is no answer {name!r} yet", f'Replace the `...` and run the cell with '
+                                                            f'`lab.answer("{name}", ...)`.')
+        trouble = answers.problem(given[name], form)
+        if trouble:
+            raise Wrong(f"the answer {name!r} {trouble}", "Compare it with the form that the exercise shows.",
+                        actual=given[name])
+        self.evidence[f"answer {name}"] = given[name]
+        return given[name]
+
+    # -- time --------------------------------------------------------------------------------------
+
+    def eventually(self, look: Callable[[], T], *, within: float | None = None) -> T:
+        """Look until it is true, or give back the last (false) look when patience ends."""
+        end = time.monotonic() + (self.patience if within is None else within)
+        while True:
+            seen = look()
+            if seen or time.monotonic() >= end:
+                return seen
+            time.sleep(POLL_SECONDS)
+
+    def stays(self, look: Callable[[], Any], seconds: float = STABLE_SECONDS) -> bool:
+        """Whether it is true now and still is after a moment."""
+        if not look():
+            return False
+        time.sleep(seconds)
+        return bool(look())
+
+    def note(self, text: str) -> None:
+        """A line for the result's log: what the check saw on its way."""
+        self.log.append(text)
