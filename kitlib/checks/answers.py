@@ -79,7 +79,7 @@ def problem(value: Any, form: Any) -> str | None:
         return f"should be a dictionary with the keys {', '.join(form)}"
     if value.keys() != form.keys():
         missing, extra = form.keys() - value.keys(), value.keys() - form.keys()
-        return f"lacks the key {sorted(missing)[0]!r}" if missing else f"has an unknown key {sorted(extra, key=str)[0]!r}"
+        return f"lacks the key {min(missing)!r}" if missing else f"has an unknown key {min(extra, key=str)!r}"
     found = ((key, problem(value[key], part)) for key, part in form.items())
     return next((f"{key!r} {text}" for key, text in found if text), None)
 
