@@ -20,7 +20,6 @@ __version__ = "0.1.0"
 _WHERE = {
     "answer": "kitlib.checks.notebook",
     "check": "kitlib.checks.notebook",
-    "cluster": "kitlib.cluster.notebook",
     "flow": "kitlib.views.notebook",
     "kubectl": "kitlib.cluster.notebook",
     "pause": "kitlib.cluster.notebook",
@@ -33,10 +32,12 @@ __all__ = ["answer", "check", "cluster", "flow", "kubectl", "pause", "resume", "
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _WHERE:
-        raise AttributeError(f"module 'kitlib' has no attribute {name!r}")
     from importlib import import_module
 
+    if name == "cluster":
+        return import_module("kitlib.cluster")  # the package itself, which can be called
+    if name not in _WHERE:
+        raise AttributeError(f"module 'kitlib' has no attribute {name!r}")
     found = getattr(import_module(_WHERE[name]), name)
     globals()[name] = found
     return found

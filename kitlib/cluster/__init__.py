@@ -11,5 +11,24 @@ which backend it is on.  Here is the embedded one: a background process per name
     kitapi.py      the /kit/ paths: what a learner may ask that no real API server offers
     find.py        which cluster is meant
 
-This package wires all others together; only `cli`, `grading` and the notebook's own module may import it.
+This package wires all others together; only `cli` and `grading` import it.  A lab says `kit.cluster()`, and
+`kit.cluster` is this package: so the package can be called.
 """
+
+from __future__ import annotations
+
+import sys
+from types import ModuleType
+from typing import Any
+
+
+class _Callable(ModuleType):
+    """`kit.cluster(...)`: start the lab's cluster, or find it (see notebook.py)."""
+
+    def __call__(self, *args: Any, **options: Any) -> Any:
+        from kitlib.cluster.notebook import cluster
+
+        return cluster(*args, **options)
+
+
+sys.modules[__name__].__class__ = _Callable

@@ -40,9 +40,9 @@ def find(name: str | None = None) -> ClusterDir:
             known = ", ".join(c.name for c in all_clusters()) or "none"
             raise NoCluster(f'There is no cluster "{name}" (there is: {known}); `kit up --name {name}` makes it.')
         return cluster
-    cluster = from_environment()  # type: ignore[assignment]
-    if cluster:
-        return cluster
+    from_kubeconfig = from_environment()
+    if from_kubeconfig:
+        return from_kubeconfig
     clusters = all_clusters()
     if not clusters:
         raise NoCluster("There is no cluster yet; `kit up` makes one.")

@@ -9,8 +9,9 @@ Source: k8s.io/apiserver/pkg/server/secure_serving.go.
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
-from typing import Protocol
+from typing import Any, Protocol
 
 from kitlib.api.edge.connection import Connection
 from kitlib.api.edge.connector import NodeConnector
@@ -43,13 +44,14 @@ class EdgeServer:
         self.gate: DurabilityGate
         self.pump: WatchPump
 
-    async def start(self, host: str = "127.0.0.1", port: int = 0) -> int:
-        """Listen; returns the port (0 asks for a free one)."""
+    async def start(self, host: str = "127.0.0.1", port: int = 0, *, bound: socket.socket | None = None) -> int:
+        """Listen; returns the port (0 asks for a free one).  bound: a socket that has its address already."""
         self.loop = asyncio.get_running_loop()
         self.gate = DurabilityGate(self.store)
         self.pump = WatchPump(self.store, self.loop)
         handshake = HANDSHAKE_TIMEOUT if self._tls else None
-        self._server = await self.loop.create_server(lambda: Connection(self), host, port, ssl=self._tls, backlog=1024,
+        where: dict[str, Any] = {"sock": bound} if bound else {"host": host, "port": port}
+        self._server = await self.loop.create_server(lambda: Connection(self), **where, ssl=self._tls, backlog=1024,
                                                      ssl_handshake_timeout=handshake)
         self._timer = self.loop.call_later(TICK, self._tick)
         return self._server.sockets[0].getsockname()[1]
