@@ -1,0 +1,9 @@
+"""A chapter in a learner's hands: the notebook, its files, its session.
+
+    files.py     where labs, solutions and slides lie; the learner's own copy under `work/`
+    session.py   `lab = kit.lab("lab09_replicaset_flow")`: namespace, answers, checks, figures
+    generate.py  solution notebook → lab notebook
+    launch.py    JupyterLab on the learner's copy
+    execute.py   running a notebook headless
+    slides.py    Markdown → one HTML file that needs no network
+"""

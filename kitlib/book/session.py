@@ -1,0 +1,139 @@
+"""A lab's session in a notebook: one object that ties the chapter to a cluster.
+
+    lab = kit.lab("lab09_replicaset_flow")
+    lab.answer("writers", {...})           a prediction or an observation
+    lab.check("apply_replicaset")          an instant check, with a hint
+    lab.flow("rs/web")                     what really happened
+
+Starting a session finds (or starts) the cluster, makes the lab's namespace, and points KUBECONFIG of
+this process at a copy of the kubeconfig that has this namespace as its default.  So `!kubectl get pods` in
+a cell means the lab's Pods.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from kitlib.checks import answers
+from kitlib.checks.framework import Lab, load
+from kitlib.checks.run import run_lab
+from kitlib.checks.world import World
+from kitlib.cluster.errors import KitError
+from kitlib.cluster.interface import Cluster
+from kitlib.objects.errors import StatusError
+
+AGENT = "learner"
+_current: list[LabSession] = []
+
+
+class LabSession:
+    """What `kit.lab(stem)` returns."""
+
+    def __init__(self, lab: Lab, cluster: Cluster, user_agent: str = AGENT) -> None:
+        self.lab, self.cluster = lab, cluster
+        self.stem, self.namespace = lab.stem, lab.namespace
+        self.client = cluster.client(user_agent)
+
+    def answer(self, name: str, value: Any) -> None:
+        """Hand in an answer.  It can be changed as often as you like."""
+        if value is ... or (isinstance(value, (list, tuple, set)) and ... in value) or (
+                isinstance(value, dict) and ... in value.values()):
+            print(f"The answer {name!r} still has a `...` in it: replace it first.")
+            return
+        if isinstance(value, (set, tuple)):
+            value = sorted(value) if isinstance(value, set) else list(value)
+        try:
+            answers.put(self.client, self.namespace, name, value)
+        except answers.BadAnswer as error:
+            print(f"That cannot be an answer: {error}.")
+            return
+        print(f"Noted: {name} = {value!r}")
+
+    def check(self, name: str) -> Any:
+        """A button that checks one exercise, and has done so once already."""
+        exercise = self.lab.exercise(name)
+        world = World(self.client, self.namespace, backend=self.cluster.backend)
+
+        def run() -> Any:
+            return run_lab(self.lab, world, only=[exercise.name])[0]
+
+        from kitlib.views.check_button import check_button
+
+        return check_button(run)
+
+    def flow(self, target: str, *, live: bool = False, seconds: float = 30.0) -> Any:
+        """The talk's figure for an object of this lab, such as "rs/web"; live: it goes on while you work."""
+        from kitlib.views.figure import flow
+
+        return flow(target, namespace=self.namespace, cluster=self.cluster, live=live, seconds=seconds)
+
+    def __repr__(self) -> str:
+        status = self.cluster.status()
+        nodes = ", ".join(node["name"] for node in status.nodes)
+        return (f"{self.lab.title} ({self.lab.minutes} minutes, {len(self.lab.exercises)} exercises)\n"
+                f"cluster {self.cluster.name} ({self.cluster.backend}), nodes {nodes}; namespace {self.namespace}")
+
+
+def lab(stem: str, *, cluster: Cluster | None = None) -> LabSession:
+    """Begin (or go on with) a lab in this process.  Raises KitError in one sentence if it cannot begin."""
+    chosen = cluster or find_or_start()
+    session = LabSession(load(stem), chosen)
+    ensure_namespace(session)
+    use_namespace(session)
+    _current[:] = [session]
+    return session
+
+
+def current() -> LabSession:
+    """The session that this notebook began.  Raises KitError if none did."""
+    if not _current:
+        raise KitError('no lab has begun here: run `lab = kit.lab("lab09_replicaset_flow")` first')
+    return _current[0]
+
+
+def current_or_none() -> LabSession | None:
+    return _current[0] if _current else None
+
+
+def find_or_start() -> Cluster:
+    """The cluster that KUBECONFIG or the only one names, or a new one; started if it is not running."""
+    from kitlib.cluster.embedded import EmbeddedCluster
+    from kitlib.cluster.find import find_or_new
+
+    cluster = EmbeddedCluster(find_or_new())
+    cluster.start()
+    return cluster
+
+
+def ensure_namespace(session: LabSession) -> None:
+    try:
+        session.client.create("namespaces", "", {"apiVersion": "v1", "kind": "Namespace",
+                                                 "metadata": {"name": session.namespace}})
+    except StatusError as error:
+        if error.reason != "AlreadyExists":
+            raise
+
+
+def use_namespace(session: LabSession) -> None:
+    """Point this process (and what it starts) at the lab's namespace, with kubectl and kit on the PATH."""
+    os.environ["KUBECONFIG"] = str(kubeconfig_for(session.cluster, session.namespace))
+    programs = os.path.dirname(sys.executable)
+    if programs not in os.environ.get("PATH", "").split(os.pathsep):
+        os.environ["PATH"] = programs + os.pathsep + os.environ.get("PATH", "")
+
+
+def kubeconfig_for(cluster: Cluster, namespace: str) -> Path:
+    """A copy of the cluster's kubeconfig, beside it and as private, with this default namespace."""
+    import yaml
+
+    from kitlib.cluster.home import write_private
+
+    config = yaml.safe_load(cluster.kubeconfig.read_text())
+    for context in config["contexts"]:
+        context["context"]["namespace"] = namespace
+    path = cluster.kubeconfig.with_name(f"kubeconfig-{namespace}")
+    write_private(path, yaml.safe_dump(config))
+    return path
