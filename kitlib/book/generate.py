@@ -21,8 +21,8 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from kitlib.cluster.errors import KitError
 from kitlib.book import files
+from kitlib.cluster.errors import KitError
 
 BEGIN, END, STUB = "BEGIN SOLUTION", "END SOLUTION", "STUB:"
 

@@ -49,13 +49,16 @@ CSS = """
   background: var(--jp-layout-color2, #f3f5f9); color: var(--jp-ui-font-color1, #1a1a2e); border-radius: 4px; }
 .kit-check button { font: inherit; font-weight: 700; padding: 4px 14px; border-radius: 4px; border: 0; cursor: pointer;
   color: #ffffff; background: #8a6100; }
-.kit-check[data-state="passed"] { border-color: #009e73; } .kit-check[data-state="passed"] button { background: #00724f; }
-.kit-check[data-state="wrong"] { border-color: #d55e00; } .kit-check[data-state="wrong"] button { background: #a84900; }
+.kit-check[data-state="passed"] { border-color: #009e73; }
+.kit-check[data-state="passed"] button { background: #00724f; }
+.kit-check[data-state="wrong"] { border-color: #d55e00; }
+.kit-check[data-state="wrong"] button { background: #a84900; }
 .kit-check dl { margin: 6px 0 0; display: grid; grid-template-columns: max-content 1fr; gap: 2px 12px; }
 .kit-check dt { font-weight: 600; } .kit-check dd { margin: 0; }
 """
 
-STATES = {True: ("passed", "✔ passed"), False: ("wrong", "✘ not yet: check again"), None: ("undecided", "… check again")}
+STATES = {True: ("passed", "✔ passed"), False: ("wrong", "✘ not yet: check again"),
+          None: ("undecided", "… check again")}
 
 
 class CheckButton(anywidget.AnyWidget):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 from kitlib.objects.errors import StatusError
@@ -61,17 +62,20 @@ def flow(target: str, *, namespace: str, cluster: Any, live: bool = False, secon
     from IPython.display import display
 
     handle = display(figure, display_id=True)
-    threading.Thread(target=_follow, args=(client, target, namespace, figure.flow, handle, seconds),
-                     name="kit-flow", daemon=True).start()
+
+    def look() -> Flow:
+        return fetch(client, target, namespace)
+
+    threading.Thread(target=_follow, args=(look, figure.flow, handle, time.monotonic() + seconds), name="kit-flow",
+                     daemon=True).start()
     return None
 
 
-def _follow(client: Any, target: str, namespace: str, shown: Flow, handle: Any, seconds: float) -> None:
-    end = time.monotonic() + seconds
+def _follow(look: Callable[[], Flow], shown: Flow, handle: Any, end: float) -> None:
     while time.monotonic() < end:
         time.sleep(REFRESH_SECONDS)
         try:
-            newest = fetch(client, target, namespace)
+            newest = look()
         except (StatusError, OSError):
             continue  # the cluster restarts, or the object is not there yet: the next look will tell
         if newest != shown:

@@ -1,0 +1,41 @@
+"""JupyterLab on the learner's copy, with the cluster's kubectl in every terminal.
+
+The server listens on loopback only and keeps Jupyter's own token.  It inherits KUBECONFIG and a PATH
+with the venv's programs, so a terminal in JupyterLab is as good as a cell.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+from pathlib import Path
+
+from kitlib.book.execute import kernel_environment
+from kitlib.cluster.errors import KitError
+
+
+def jupyter_command(notebook: Path, *, browser: bool, port: int = 0) -> list[str]:
+    """The command line that opens JupyterLab on one notebook.  port 0: Jupyter's own choice."""
+    if importlib.util.find_spec("jupyterlab") is None:
+        raise KitError("JupyterLab is not installed here: `pip install 'kitlib[lab]'`, or `python3 -m kitlib lab …` "
+                       "in a checkout, which does it for you")
+    command = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={notebook.parent}",
+               f"--LabApp.default_url=/lab/tree/{notebook.name}", "--ServerApp.ip=127.0.0.1",
+               # News and update checks ask hosts on the Internet; a classroom may have none.
+               "--LabApp.news_url=None", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
+    if port:
+        command.append(f"--ServerApp.port={port}")
+    if not browser:
+        command.append("--no-browser")
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        command.append("--allow-root")
+    return command
+
+
+def launch(notebook: Path, kubeconfig: Path, *, browser: bool, port: int = 0) -> None:
+    """Become JupyterLab (this process is replaced; Ctrl-C ends it, the cluster stays)."""
+    env = kernel_environment({"KUBECONFIG": str(kubeconfig)})
+    command = jupyter_command(notebook, browser=browser, port=port)
+    sys.stdout.flush()
+    os.execve(command[0], command, env)
