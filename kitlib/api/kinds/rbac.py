@@ -1,0 +1,17 @@
+"""rbac.authorization.k8s.io: who may do what.
+
+Source: pkg/registry/rbac/rest/storage_rbac.go.
+"""
+
+from __future__ import annotations
+
+from kitlib.api.kind import Kind
+
+GROUP = "rbac.authorization.k8s.io"
+
+KINDS = (
+    Kind(GROUP, "v1", "ClusterRoleBinding", "clusterrolebindings", namespaced=False),
+    Kind(GROUP, "v1", "ClusterRole", "clusterroles", namespaced=False),
+    Kind(GROUP, "v1", "RoleBinding", "rolebindings"),
+    Kind(GROUP, "v1", "Role", "roles"),
+)
