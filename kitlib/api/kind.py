@@ -124,6 +124,7 @@ class Kind:
     api_version: str = field(init=False, default="")
     list_kind: str = ""
     resource: str = field(init=False, default="")  # "plural" or "plural.group"
+    json_head: bytes = field(init=False, default=b"")  # how the JSON of every stored object of this kind begins
     fields: Mapping[str, SelectableField] = field(init=False, default_factory=dict)
     by_subresource: Mapping[str, Subresource] = field(init=False, default_factory=dict)
 
@@ -131,6 +132,7 @@ class Kind:
         put = object.__setattr__
         put(self, "api_version", f"{self.group}/{self.version}" if self.group else self.version)
         put(self, "resource", f"{self.plural}.{self.group}" if self.group else self.plural)
+        put(self, "json_head", f'{{"kind":"{self.kind}","apiVersion":"{self.api_version}",'.encode())
         put(self, "singular", self.singular or self.kind.lower())
         put(self, "list_kind", self.list_kind or self.kind + "List")
         put(self, "storage", self.storage or self.resource)
