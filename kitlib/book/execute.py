@@ -94,3 +94,19 @@ def catch_up(stem: str, number: int) -> Path:
             cell["source"] = solved[cell["id"]]
     files.write(path, notebook)
     return path
+
+
+def up_to(path: Path, number: int) -> Path:
+    """A temporary notebook beside `path` with its cells before exercise `number`, ready to be executed."""
+    notebook = files.read(path)
+    names = exercises(notebook)
+    wanted = set(names[: number - 1])
+    cells = []
+    for cell in notebook["cells"]:
+        name = files.role(cell)[1]
+        if name and name not in wanted:
+            break
+        cells.append(cell)
+    part = path.with_name(f".{path.stem}.catch-up.ipynb")
+    files.write(part, {**notebook, "cells": cells})
+    return part
