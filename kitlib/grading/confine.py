@@ -1,0 +1,103 @@
+"""How a learner's kernel is kept away from everything else.
+
+The strongest that this machine allows is taken, and the report says which:
+
+    bubblewrap   its own view of the file system (read-only but for its working directory; solutions,
+                 other submissions and results are not there) and its own processes
+    other-user   an unprivileged user of its own (needs root): it can neither change kitlib nor
+                 signal the grader
+    same-user    limits only: a malicious submission could disturb the grader
+
+All of them limit memory, file size and CPU time.  Run as a program it confines itself and becomes the
+command it was given:  python -m kitlib.grading.confine [--uid N] --seconds S -- COMMAND …
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import resource
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+NOBODY = 65534
+MEMORY = 4 << 30  # bytes of address space
+FILE = 100 << 20  # bytes of one file
+
+
+@dataclass(frozen=True)
+class Sandbox:
+    """kind: bubblewrap, other-user or same-user.  sentence: what that means, for the report."""
+
+    kind: str
+    sentence: str
+
+
+@cache
+def strongest() -> Sandbox:
+    """What this machine allows, found out by trying."""
+    if _bubblewrap_works():
+        return Sandbox("bubblewrap", "learner code ran in its own file system view and process namespace")
+    if os.geteuid() == 0 and _others_can_run(sys.executable):
+        return Sandbox("other-user", f"learner code ran as user {NOBODY}")
+    return Sandbox("same-user", "learner code ran as the grader's own user with limits only: grade untrusted "
+                                "submissions where bubblewrap works, or as root")
+
+
+def command(sandbox: Sandbox, argv: Sequence[str], *, work: Path, hide: Sequence[Path], seconds: int) -> list[str]:
+    """The command line that runs argv confined.  work: the one writable directory; hide: what must not be seen."""
+    limits = [sys.executable, "-m", "kitlib.grading.confine", "--seconds", str(seconds)]
+    if sandbox.kind == "other-user":
+        for path in (work, *work.rglob("*")):
+            os.chown(path, NOBODY, NOBODY)
+        return [*limits, "--uid", str(NOBODY), "--", *argv]
+    if sandbox.kind == "bubblewrap":
+        # The working directory lies under /tmp as a rule: bound after the tmpfs, it shows through.
+        hidden = [arg for path in hide if path.is_dir() for arg in ("--tmpfs", str(path.resolve()))]
+        return ["bwrap", "--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc", "--tmpfs", "/tmp", *hidden,
+                "--bind", str(work), str(work), "--chdir", str(work), "--unshare-pid", "--unshare-ipc",
+                "--unshare-uts", "--cap-drop", "ALL", "--die-with-parent", "--new-session", "--", *limits, "--", *argv]
+    return [*limits, "--", *argv]
+
+
+def _bubblewrap_works() -> bool:
+    if not shutil.which("bwrap"):
+        return False
+    tried = subprocess.run(["bwrap", "--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp",
+                            "--unshare-pid", "--cap-drop", "ALL", "--", sys.executable, "-c", "pass"],
+                           capture_output=True, timeout=20, check=False)
+    return tried.returncode == 0
+
+
+def _others_can_run(program: str) -> bool:
+    """Whether every directory on the way to a program, its libraries and kitlib is open to all."""
+    needed = [Path(program).resolve(), Path(sys.prefix).resolve(), Path(__file__).resolve()]
+    return all(parent.stat().st_mode & 0o005 == 0o005 for path in needed for parent in path.parents)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Confine this process, then become the command."""
+    parser = argparse.ArgumentParser(prog="python -m kitlib.grading.confine")
+    parser.add_argument("--uid", type=int, default=0)
+    parser.add_argument("--seconds", type=int, required=True)
+    parser.add_argument("command", nargs="+")
+    args = parser.parse_args(argv)
+    for limit, wanted in ((resource.RLIMIT_AS, MEMORY), (resource.RLIMIT_FSIZE, FILE), (resource.RLIMIT_CORE, 0),
+                          (resource.RLIMIT_CPU, args.seconds), (resource.RLIMIT_NOFILE, 1024)):
+        hard = resource.getrlimit(limit)[1]
+        value = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(limit, (value, value))
+    if args.uid:
+        os.setgroups([])
+        os.setresgid(args.uid, args.uid, args.uid)
+        os.setresuid(args.uid, args.uid, args.uid)
+    os.execvp(args.command[0], args.command)
+
+
+if __name__ == "__main__":
+    main()
