@@ -4,8 +4,7 @@
 
     cluster = kit.cluster()              an embedded Kubernetes, up in under a second
     kit.kubectl("get pods")              stock kubectl on it
-    kit.flow("rs/web")                   who did what because of what
-    kit.check("lab09_replicaset_flow")   is the exercise solved?
+    lab = kit.lab("lab09_replicaset_flow")    a chapter: lab.check(...), lab.flow("rs/web"), lab.answer(...)
 
 Importing this module loads nothing but itself: every name below is fetched from its module when it
 is first used, so `python3 -m kitlib` works on a bare Python and a notebook starts at once.
@@ -18,17 +17,16 @@ from typing import Any
 __version__ = "0.1.0"
 
 _WHERE = {
-    "answer": "kitlib.checks.notebook",
-    "check": "kitlib.checks.notebook",
-    "flow": "kitlib.views.notebook",
+    "KitError": "kitlib.cluster.errors",
     "kubectl": "kitlib.cluster.notebook",
+    "lab": "kitlib.book.session",
     "pause": "kitlib.cluster.notebook",
     "resume": "kitlib.cluster.notebook",
     "run_controller": "kitlib.cluster.notebook",
     "step": "kitlib.cluster.notebook",
 }
 
-__all__ = ["answer", "check", "cluster", "flow", "kubectl", "pause", "resume", "run_controller", "step"]
+__all__ = ["KitError", "cluster", "kubectl", "lab", "pause", "resume", "run_controller", "step"]
 
 
 def __getattr__(name: str) -> Any:

@@ -54,12 +54,13 @@ class EmbeddedCluster(Cluster):
         return str(self._running_state()["server"])
 
     def client(self, user_agent: str = "kit") -> Client:
-        from kitlib.client import Client, HttpTransport
+        from kitlib.client import Client
+        from kitlib.client.http import HttpTransport
+        from kitlib.client.kubeconfig import Access
 
-        state = self._running_state()
-        transport = HttpTransport(state["server"], ca=str(self.directory.pki / "ca.crt"),
-                                  token=self.directory.read_config()["token"])
-        return Client(transport, user_agent=user_agent)
+        access = Access(self.server, ca=(self.directory.pki / "ca.crt").read_text(),
+                        token=self.directory.read_config()["token"])
+        return Client(HttpTransport(access), user_agent=user_agent)
 
     def status(self) -> Status:
         directory, state = self.directory, self.directory.read_state()

