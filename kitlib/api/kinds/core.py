@@ -27,11 +27,11 @@ KINDS = (
     Kind("", "v1", "ComponentStatus", "componentstatuses", "componentstatus", ("cs",), namespaced=False,
          verbs=("get", "list"), virtual=True),
     Kind("", "v1", "ConfigMap", "configmaps", short_names=("cm",)),
-    Kind("", "v1", "Endpoints", "endpoints", "endpoints", ("ep",)),
-    Kind("", "v1", "Event", "events", short_names=("ev",), selectable=(
+    Kind("", "v1", "Endpoints", "endpoints", "endpoints", ("ep",), create_on_update=True),
+    Kind("", "v1", "Event", "events", short_names=("ev",), create_on_update=True, selectable=(
         *INVOLVED, SelectableField("reason"), SelectableField("reportingComponent"), SelectableField("type"),
         SelectableField("source", read=_source))),
-    Kind("", "v1", "LimitRange", "limitranges", short_names=("limits",)),
+    Kind("", "v1", "LimitRange", "limitranges", short_names=("limits",), create_on_update=True),
     # A namespace goes by its finalizer, so there is no deletecollection of them.
     Kind("", "v1", "Namespace", "namespaces", short_names=("ns",), namespaced=False,
          verbs=("create", "delete", "get", "list", "patch", "update", "watch"),
@@ -69,7 +69,7 @@ KINDS = (
     Kind("", "v1", "Secret", "secrets", selectable=(SelectableField("type"),)),
     Kind("", "v1", "ServiceAccount", "serviceaccounts", short_names=("sa",),
          subresources=(Subresource("token", CREATE, "authentication.k8s.io", "v1", "TokenRequest"),)),
-    Kind("", "v1", "Service", "services", short_names=("svc",), categories=("all",),
+    Kind("", "v1", "Service", "services", short_names=("svc",), categories=("all",), create_on_update=True,
          subresources=(Subresource("proxy", PROXY, version="v1", kind="ServiceProxyOptions"), STATUS),
          selectable=(SelectableField("spec.clusterIP"), SelectableField("spec.type"))),
 )

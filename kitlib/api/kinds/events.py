@@ -45,7 +45,7 @@ def to_core(obj: dict[str, Any]) -> dict[str, Any]:
 
 KINDS = (
     Kind("events.k8s.io", "v1", "Event", "events", short_names=("ev",), storage="events", storage_version=False,
-         to_storage=to_core, from_storage=from_core,
+         create_on_update=True, to_storage=to_core, from_storage=from_core,
          selectable=tuple(SelectableField(name) for name in (
              "reason", "type", "reportingController", "regarding.kind", "regarding.namespace", "regarding.name",
              "regarding.uid", "regarding.apiVersion", "regarding.resourceVersion", "regarding.fieldPath"))),
