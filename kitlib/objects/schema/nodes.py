@@ -63,6 +63,7 @@ def _field(row: Row, folder: str) -> TypeNode:
     node.patch_strategy = frozenset(extra["strategy"].split(",")) if "strategy" in extra else NO_STRATEGY
     node.atomic = extra.get("atomic", node.atomic)
     node.default = extra.get("default")
+    node.by_value = node.kind == "object" and not shape.pointer
     return node
 
 

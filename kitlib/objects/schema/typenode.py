@@ -43,6 +43,7 @@ class TypeNode:
     nullable        custom resources only: null is a value of its own
     preserve        custom resources only: an object that keeps fields it does not know
     default         what the place holds when it is not sent, or None; part of a list's keys (protocol: TCP)
+    by_value        built-in objects that Go embeds by value (spec, metadata): there even when nobody sent them
     name            for objects: the type's name in its Go package ("PodSpec"), else ""
     definition      for objects: the OpenAPI definition's name ("io.k8s.api.core.v1.PodSpec"), else ""
     """
@@ -59,6 +60,7 @@ class TypeNode:
     nullable: bool = False
     preserve: bool = False
     default: Any = None
+    by_value: bool = False
     name: str = ""
     definition: str = ""
 
