@@ -21,6 +21,7 @@ from kitlib.checks import answers
 from kitlib.checks.framework import Lab, load
 from kitlib.checks.run import run_lab
 from kitlib.checks.world import World
+from kitlib.cluster.context import connect
 from kitlib.cluster.errors import KitError
 from kitlib.cluster.interface import Cluster
 from kitlib.objects.errors import StatusError
@@ -79,7 +80,8 @@ class LabSession:
 
 def lab(stem: str, *, cluster: Cluster | None = None) -> LabSession:
     """Begin (or go on with) a lab in this process.  Raises KitError in one sentence if it cannot begin."""
-    chosen = cluster or find_or_start()
+    chosen = cluster or connect()
+    chosen.start()
     session = LabSession(load(stem), chosen)
     ensure_namespace(session)
     use_namespace(session)
@@ -96,16 +98,6 @@ def current() -> LabSession:
 
 def current_or_none() -> LabSession | None:
     return _current[0] if _current else None
-
-
-def find_or_start() -> Cluster:
-    """The cluster that KUBECONFIG or the only one names, or a new one; started if it is not running."""
-    from kitlib.cluster.embedded import EmbeddedCluster
-    from kitlib.cluster.find import find_or_new
-
-    cluster = EmbeddedCluster(find_or_new())
-    cluster.start()
-    return cluster
 
 
 def ensure_namespace(session: LabSession) -> None:

@@ -26,7 +26,8 @@ from kitlib.client.transport import Transport
 from kitlib.objects.clock import Clock, SystemClock, rfc3339_micro
 from kitlib.objects.errors import StatusError
 
-LEASE_SECONDS, RENEW_EVERY = 15, 5.0
+LEASE_SECONDS, RENEW_EVERY = 15, 1.0
+RESTART = "kit/restart"   # an annotation of the Lease: whoever changes it makes us lose our memory
 IDLE_WAIT = 1.0
 
 
@@ -42,22 +43,27 @@ class RunningController:
         self._wake = threading.Event()
         self._thread: threading.Thread | None = None
         self._renewed = 0.0
+        self._restart_mark = ""
         self.error: Exception | None = None
         self.manager: Manager | None = None
 
     def start(self) -> RunningController:
-        controller = self._make()
         if self._replaces:
-            self._take_over(controller.name)
+            self._take_over(self._make().name)
         self._stop.clear()
-        self.manager = manager = Manager(lambda agent: Client(self._transport, agent), self._clock,
-                                         component=controller.name, namespace=self._namespace, relist=self._relist)
-        manager.add(controller, user_agent=controller.name)
-        manager.on_ready(self._wake.set)
-        self._thread = threading.Thread(target=self._run, args=(manager, controller.name),
-                                        name=f"kit-{controller.name}", daemon=True)
+        self.manager = manager = self._new_manager()
+        self._thread = threading.Thread(target=self._run, args=(manager,), name=f"kit-{manager.names()[0]}",
+                                        daemon=True)
         self._thread.start()
         return self
+
+    def _new_manager(self) -> Manager:
+        controller = self._make()
+        manager = Manager(lambda agent: Client(self._transport, agent), self._clock, component=controller.name,
+                          namespace=self._namespace, relist=self._relist)
+        manager.add(controller, user_agent=controller.name)
+        manager.on_ready(self._wake.set)
+        return manager
 
     def stop(self) -> None:
         """End the thread and give the job back."""
@@ -93,12 +99,14 @@ class RunningController:
         if self._thread is not None:
             self._thread.join(timeout=10.0)
 
-    def _run(self, manager: Manager, identity: str) -> None:
+    def _run(self, manager: Manager) -> None:
         try:
             while not self._stop.is_set():
                 self._wake.clear()
-                if self._replaces and self._clock.monotonic() - self._renewed > RENEW_EVERY:
-                    self._hold_lease(identity)
+                if self._replaces and self._clock.monotonic() - self._renewed > RENEW_EVERY \
+                        and self._hold_lease(manager.names()[0]):
+                    manager.stop()
+                    self.manager = manager = self._new_manager()
                 if not manager.run_once():
                     self._wake.wait(self._pause(manager))
         except Exception as error:   # kept for the person who asks why it is not running any more
@@ -121,20 +129,22 @@ class RunningController:
             raise
         self._hold_lease(identity)
 
-    def _hold_lease(self, identity: str) -> None:
-        """Create or renew the Lease that says this job is ours."""
+    def _hold_lease(self, identity: str) -> bool:
+        """Create or renew the Lease that says this job is ours.  True: somebody asked for a restart through it."""
         now = self._clock.now()
         name = LEASE_PREFIX + self._replaces
         spec = {"holderIdentity": identity, "leaseDurationSeconds": LEASE_SECONDS, "renewTime": rfc3339_micro(now)}
         lease = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
                  "metadata": {"name": name, "namespace": LEASE_NAMESPACE}, "spec": spec}
         try:
-            self._client.patch(LEASES, LEASE_NAMESPACE, name, {"spec": spec})
+            held = self._client.patch(LEASES, LEASE_NAMESPACE, name, {"spec": spec})
         except StatusError as error:
             if error.code != 404:
                 raise
-            self._client.create(LEASES, LEASE_NAMESPACE, lease)
+            held = self._client.create(LEASES, LEASE_NAMESPACE, lease)
         self._renewed = self._clock.monotonic()
+        before, self._restart_mark = self._restart_mark, held["metadata"].get("annotations", {}).get(RESTART, "")
+        return self._restart_mark not in ("", before)
 
 
 def run_controller(controller: Controller | type[Controller], *, replaces: str = "", namespace: str | None = None,

@@ -18,9 +18,10 @@ from typing import Any
 from kitlib.client import Controller
 from kitlib.client.runner import RunningController
 from kitlib.client.runner import run_controller as run_anywhere
+from kitlib.cluster.context import connect
 from kitlib.cluster.embedded import EmbeddedCluster
 from kitlib.cluster.errors import KitError
-from kitlib.cluster.find import find, find_or_new
+from kitlib.cluster.find import find_or_new
 from kitlib.cluster.interface import Cluster, Settings
 
 
@@ -46,9 +47,9 @@ def use(chosen: Cluster) -> None:
         os.environ["PATH"] = programs + os.pathsep + path
 
 
-def current() -> EmbeddedCluster:
-    """The cluster that is meant here and now.  NoCluster when there is none."""
-    return EmbeddedCluster(find())
+def current() -> Cluster:
+    """The cluster that is meant here and now: the rule of `kitlib.cluster.context.connect`."""
+    return connect()
 
 
 def kubectl(command: str, *, stdin: str | None = None) -> str:

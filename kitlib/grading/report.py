@@ -56,7 +56,8 @@ def _no_formula(text: str) -> str:
 
 STYLE = f"""
 body {{ font-family: system-ui, sans-serif; margin: 2rem; color: #1a1a2e; background: #fff; }}
-table {{ border-collapse: collapse; }} th, td {{ padding: .3rem .6rem; border-bottom: 1px solid #ccd; text-align: left; }}
+table {{ border-collapse: collapse; }}
+th, td {{ padding: .3rem .6rem; border-bottom: 1px solid #ccd; text-align: left; }}
 td.n {{ text-align: right; font-variant-numeric: tabular-nums; }}
 th.e {{ writing-mode: vertical-rl; transform: rotate(180deg); font-weight: 500; }}
 .yes {{ color: {COLOURS['kubelet']}; font-weight: 700; }} .no {{ color: {COLOURS['runtime']}; font-weight: 700; }}
