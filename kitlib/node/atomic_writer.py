@@ -1,0 +1,56 @@
+"""Files of a configMap or secret volume, changed all at once.
+
+A program must never see half of an update.  So the files live in a directory of their own, and one symlink decides
+which generation counts; renaming a symlink is atomic.
+
+    volume/
+      ..2026_11_22_10_00_00.1/color     the files
+      ..data -> ..2026_11_22_10_00_00.1
+      color -> ..data/color             what programs open
+
+Source: pkg/volume/util/atomic_writer.go.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    content: bytes
+    mode: int = 0o644
+
+
+def write_files(directory: Path, files: Mapping[str, File]) -> None:
+    """Make the directory show exactly these files (relative paths may have directories)."""
+    directory.mkdir(parents=True, exist_ok=True)
+    fresh = Path(tempfile.mkdtemp(prefix="..", dir=directory))
+    fresh.chmod(0o755)
+    for name, file in files.items():
+        path = fresh / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(file.content)
+        path.chmod(file.mode)
+    data = directory / "..data"
+    old = data.readlink() if data.is_symlink() else None
+    staged = directory / "..data_tmp"
+    staged.unlink(missing_ok=True)
+    staged.symlink_to(fresh.name)
+    os.replace(staged, data)
+    _link_names(directory, {Path(name).parts[0] for name in files})
+    if old is not None:
+        shutil.rmtree(directory / old, ignore_errors=True)
+
+
+def _link_names(directory: Path, wanted: set[str]) -> None:
+    present = {entry.name for entry in directory.iterdir() if entry.is_symlink() and not entry.name.startswith("..")}
+    for name in wanted - present:
+        (directory / name).symlink_to(Path("..data") / name)
+    for name in present - wanted:
+        (directory / name).unlink()

@@ -1,0 +1,130 @@
+"""The kubelet of one Node: a worker per Pod, and what they have in common.
+
+    Pods of this Node (informer) ──▶ Kubelet.pod_event ──▶ PodWorker.update ─┐
+    container events (runtime)   ──▶ by the Pod's uid  ──▶ .container_event ─┴─▶ PodWorker.run
+
+All kubelets of a cluster live in one event loop.  After a restart of the process the containers still run: `start`
+finds them by their labels, gives them back to their Pods, and ends those whose Pod is gone.
+
+Source: pkg/kubelet/kubelet.go (syncLoop, HandlePodCleanups).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable
+from typing import Any
+
+from ..runtime.cri import ContainerStatus, PodSandboxStatus, RuntimeError_
+from .containers import LABEL_NODE, LABEL_POD_UID
+from .context import NodeContext
+from .worker import PodWorker
+
+log = logging.getLogger("kit.kubelet")
+Object = dict[str, Any]
+
+
+class Kubelet:
+    """Feed it with `pod_event`; it does the rest.  `start` before the first event, `stop` leaves containers running."""
+
+    def __init__(self, node: NodeContext) -> None:
+        self.node = node
+        self.workers: dict[str, PodWorker] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._found: dict[str, tuple[PodSandboxStatus | None, list[ContainerStatus]]] = {}
+        self._cleaning: set[asyncio.Task[None]] = set()
+        node.runtime.on_container_event(self.container_event)
+
+    async def start(self, pods: Iterable[Object] = ()) -> None:
+        """Look for containers of an earlier life, take in the Pods that are there, end what belongs to none."""
+        self._found = await self._inventory()
+        for pod in pods:
+            self.pod_event("ADDED", None, pod)
+        orphans = self._found
+        self._found = {}
+        for uid, (sandbox, containers) in orphans.items():
+            log.info("pod %s is gone: ending what is left of it", uid)
+            self._later(self._end_orphan(uid, sandbox, containers))
+
+    async def stop(self) -> None:
+        """The kubelet ends; its Pods do not."""
+        tasks = [*self._tasks.values(), *self._cleaning]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def pod_event(self, kind: str, old: Object | None, new: Object | None) -> None:
+        """An informer's handler, for the Pods of this Node."""
+        pod = new or old
+        if pod is None:
+            return
+        uid = pod["metadata"]["uid"]
+        worker = self.workers.get(uid)
+        if kind == "DELETED":
+            if worker is not None:
+                worker.gone()
+        elif worker is not None:
+            worker.update(pod)
+        else:
+            self._begin(uid, pod)
+
+    def container_event(self, status: ContainerStatus) -> None:
+        worker = self.workers.get(status.config.labels.get(LABEL_POD_UID, ""))
+        if worker is not None:
+            worker.container_event(status)
+
+    def configuration_changed(self, namespace: str) -> None:
+        """Some ConfigMap or Secret of the namespace is another now."""
+        for worker in self.workers.values():
+            if worker.pod["metadata"].get("namespace") == namespace:
+                worker.configuration_changed()
+
+    def find(self, namespace: str, name: str) -> PodWorker | None:
+        return next((w for w in self.workers.values()
+                     if w.pod["metadata"]["name"] == name and w.pod["metadata"].get("namespace") == namespace), None)
+
+    def _begin(self, uid: str, pod: Object) -> None:
+        worker = PodWorker(self.node, pod)
+        worker.adopt(*self._found.pop(uid, (None, [])))
+        self.workers[uid] = worker
+        task = asyncio.ensure_future(worker.run())
+        self._tasks[uid] = task
+        task.add_done_callback(lambda done: self._over(uid, done))
+
+    def _over(self, uid: str, task: asyncio.Task[None]) -> None:
+        self.workers.pop(uid, None)
+        self._tasks.pop(uid, None)
+        self.node.pool.release(uid)
+        if not task.cancelled() and task.exception() is not None:
+            log.error("the worker of pod %s has failed", uid, exc_info=task.exception())
+
+    async def _inventory(self) -> dict[str, tuple[PodSandboxStatus | None, list[ContainerStatus]]]:
+        """uid → what the runtime has of that Pod, of those that this Node started."""
+        result: dict[str, tuple[PodSandboxStatus | None, list[ContainerStatus]]] = {}
+        for sandbox in await self.node.runtime.list_pod_sandbox():
+            if sandbox.config.labels.get(LABEL_NODE) == self.node.name:
+                known = result.get(sandbox.config.uid)
+                if known is None or known[0] is None or sandbox.config.attempt > known[0].config.attempt:
+                    result[sandbox.config.uid] = (sandbox, [])
+        for container in await self.node.runtime.list_containers():
+            labels = container.config.labels
+            if labels.get(LABEL_NODE) == self.node.name and labels.get(LABEL_POD_UID) in result:
+                result[labels[LABEL_POD_UID]][1].append(container)
+        return result
+
+    async def _end_orphan(self, uid: str, sandbox: PodSandboxStatus | None, containers: list[ContainerStatus]) -> None:
+        try:
+            for container in containers:
+                await self.node.runtime.stop_container(container.id, 2.0)
+                await self.node.runtime.remove_container(container.id)
+            if sandbox is not None:
+                await self.node.runtime.stop_pod_sandbox(sandbox.id)
+                await self.node.runtime.remove_pod_sandbox(sandbox.id)
+        except RuntimeError_ as error:
+            log.warning("orphaned pod %s: %s", uid, error)
+
+    def _later(self, work: Any) -> None:
+        task = asyncio.ensure_future(work)
+        self._cleaning.add(task)
+        task.add_done_callback(self._cleaning.discard)
