@@ -1,50 +1,67 @@
-"""`kit check`: a lab's exercises against the cluster, as the learner left it.
-
-    kit check lab09_replicaset_flow
-    kit check lab09 --only self_healing --json
-"""
+"""`kit check STEM`: are the chapter's exercises solved on this cluster?  0: all of them, 1: not all."""
 
 from __future__ import annotations
 
 import argparse
-import os
 import sys
+from typing import TYPE_CHECKING, Any
 
-from kitlib.checks.framework import NoSuchLab, Result, load
-from kitlib.checks.run import run_lab, text
-from kitlib.checks.world import World
 from kitlib.cli.common import Commands, command, print_json
-from kitlib.cluster.embedded import EmbeddedCluster
 from kitlib.cluster.errors import EXIT_FAILED, UsageError
-from kitlib.cluster.find import find
+
+if TYPE_CHECKING:
+    from kitlib.checks.framework import Lab, Result
+    from kitlib.cluster.interface import Cluster
 
 
 def register(commands: Commands) -> None:
-    check = command(commands, "check", run_check)
-    check.add_argument("stem", metavar="LAB", help="such as lab09_replicaset_flow; lab09 is enough")
-    check.add_argument("--only", action="append", default=[], metavar="EXERCISE", help="just this one (repeatable)")
+    parser = command(commands, "check", run_check)
+    parser.add_argument("stem", help="the chapter, such as lab09_replicaset_flow; lab09 is enough")
+    parser.add_argument("exercise", nargs="*", help="only these exercises (default: all)")
 
 
-def run_check(arguments: argparse.Namespace) -> int:
+def run_check(arguments: argparse.Namespace) -> int | None:
+    from kitlib.cluster.embedded import EmbeddedCluster
+    from kitlib.cluster.find import find
+
+    lab = known_lab(arguments.stem)
+    unknown = [name for name in arguments.exercise if name not in [e.name for e in lab.exercises]]
+    if unknown:
+        raise UsageError(f"{lab.stem} has no exercise {', '.join(unknown)}. There are: "
+                         f"{', '.join(e.name for e in lab.exercises)}.")
+    results = check(lab, EmbeddedCluster(find(arguments.name)), arguments.exercise)
+    report(lab, results, as_json=arguments.json)
+    return 0 if all(result.passed for result in results) else EXIT_FAILED
+
+
+def known_lab(stem: str) -> Lab:
+    from kitlib.checks.framework import NoSuchLab, load
+
     try:
-        lab = load(arguments.stem)
-        for name in arguments.only:
-            lab.exercise(name)
+        return load(stem)
     except NoSuchLab as error:
-        raise UsageError(str(error)) from None
-    cluster = EmbeddedCluster(find(arguments.name))
+        raise UsageError(str(error)) from error
+
+
+def check(lab: Lab, cluster: Cluster, only: list[str] | None = None) -> list[Result]:
+    from kitlib.checks.run import run_lab
+    from kitlib.checks.world import World
+
     world = World(cluster.client("kit-check"), lab.namespace, backend=cluster.backend)
-    colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+    return run_lab(lab, world, only=only or ())
 
-    def show(result: Result) -> None:
-        if not arguments.json:
-            print(text(result, colour=colour), flush=True)
 
-    results = run_lab(lab, world, only=arguments.only, progress=show)
-    points, maximum = sum(r.points for r in results), sum(r.max_points for r in results)
-    if arguments.json:
-        print_json({"lab": lab.stem, "points": points, "max_points": maximum, "results": [r.json() for r in results]})
-    else:
-        passed = sum(r.passed is True for r in results)
-        print(f"\n{passed} of {len(results)} exercises, {points} of {maximum} points")
-    return 0 if all(r.passed for r in results) else EXIT_FAILED
+def report(lab: Lab, results: list[Result], *, as_json: bool) -> None:
+    """Print the results as a learner reads them, or as a program does."""
+    from kitlib.checks.run import text
+
+    points, most = sum(r.points for r in results), sum(r.max_points for r in results)
+    if as_json:
+        summary: dict[str, Any] = {"lab": lab.stem, "score": points, "max_score": most,
+                                   "results": [result.json() for result in results]}
+        print_json(summary)
+        return
+    for result in results:
+        print(text(result, colour=sys.stdout.isatty()))
+    passed = sum(result.passed is True for result in results)
+    print(f"{lab.stem}: {points} of {most} points, {passed} of {len(results)} exercises")

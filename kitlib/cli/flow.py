@@ -1,8 +1,8 @@
-"""`kit flow rs/NAME`: who did what because of what, for one object.
+"""`kit flow rs/web`: who did what because of what, for one object.
 
-    kit flow rs/web -n lab09
-    kit flow deploy/web --svg flow.svg
-    kit flow pod/web-x7k2p --json
+    kit flow rs/web -n lab09             as text
+    kit flow rs/web --svg flow.svg       the talk's figure
+    kit flow rs/web --json               steps with actors, revisions, causes and times
 """
 
 from __future__ import annotations
@@ -10,39 +10,48 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from kitlib.cli.common import Commands, command, note, print_json
-from kitlib.cluster.embedded import EmbeddedCluster
+from kitlib.cli.common import Commands, command, print_json
 from kitlib.cluster.errors import KitError, UsageError
-from kitlib.cluster.find import find
-from kitlib.objects.errors import StatusError
-from kitlib.trace.flow import BadTarget
-from kitlib.views import flow_svg, flow_text
-from kitlib.views.figure import fetch
 
 
 def register(commands: Commands) -> None:
-    flow = command(commands, "flow", run_flow)
-    flow.add_argument("target", metavar="KIND/NAME", help="such as rs/web, deploy/web or pod/web-x7k2p")
-    flow.add_argument("-n", "--namespace", default="default", metavar="NS", help="the object's (default: default)")
-    flow.add_argument("--svg", type=Path, metavar="FILE", help="write the figure as SVG")
+    parser = command(commands, "flow", run_flow)
+    parser.add_argument("target", help="an object: rs/web, deploy/web, pod/web-x7k2p")
+    parser.add_argument("-n", "--namespace", help="its namespace (else the kubeconfig's)")
+    parser.add_argument("--svg", type=Path, metavar="FILE", help="write the figure to a file")
 
 
 def run_flow(arguments: argparse.Namespace) -> int | None:
-    client = EmbeddedCluster(find(arguments.name)).client("kit-flow")
+    from kitlib.cluster.embedded import EmbeddedCluster
+    from kitlib.cluster.find import find
+    from kitlib.trace.flow import BadTarget
+    from kitlib.views.figure import FlowFigure, fetch
+
+    cluster = EmbeddedCluster(find(arguments.name))
+    namespace = arguments.namespace or _namespace()
     try:
-        flow = fetch(client, arguments.target, arguments.namespace)
+        found = fetch(cluster.client("kit-flow"), arguments.target, namespace)
     except BadTarget as error:
-        raise UsageError(str(error)) from None
-    except StatusError as error:
-        raise KitError(error.message) from None
+        raise UsageError(str(error)) from error
+    if not found.steps:
+        raise KitError(f"nothing is known about {arguments.target} in namespace {namespace}.")
+    figure = FlowFigure(found)
     if arguments.svg:
-        try:
-            arguments.svg.write_text(flow_svg.render(flow), encoding="utf-8")
-        except OSError as error:
-            raise KitError(f"cannot write {arguments.svg}: {error.strerror}") from None
-        note(f"{len(flow.steps)} steps drawn in {arguments.svg}")
+        arguments.svg.write_text(figure.svg, encoding="utf-8")
+        print(f"wrote {arguments.svg}")
     if arguments.json:
-        print_json(flow.json())
+        print_json(found.json())
     elif not arguments.svg:
-        print(flow_text.render(flow))
-    return None if flow.steps else 1
+        print(figure)
+    return None
+
+
+def _namespace() -> str:
+    """The current context's namespace, as kubectl would take it."""
+    import os
+
+    if not os.environ.get("KUBECONFIG"):
+        return "default"
+    from kitlib.client.kubeconfig import load
+
+    return load().namespace

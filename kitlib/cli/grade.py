@@ -1,8 +1,9 @@
-"""`kit grade`: a directory of submissions, each in its own process against its own fresh cluster.
+"""`kit grade DIR --lab STEM --out DIR`: a class's submissions, each in its own process and cluster.
 
-    kit grade submissions/ --lab lab09_replicaset_flow --jobs 2 --out grades/
+    kit grade submissions/ --lab lab09_replicaset_flow --jobs 4 --out grades/
 
-Exit code 0: every submission was graded; 1: at least one could not be (its row says why).
+DIR has NAME.ipynb files, or a folder per learner with one notebook.  grades/ gets results.json, grades.csv
+(a row per submission) and report.html.  0: every submission was looked at; 1: some could not be graded.
 """
 
 from __future__ import annotations
@@ -11,54 +12,46 @@ import argparse
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
-from kitlib.checks.framework import NoSuchLab, load
 from kitlib.cli.common import Commands, command, note, print_json
-from kitlib.cluster.errors import EXIT_FAILED, KitError, UsageError
-from kitlib.grading import confine
-from kitlib.grading.collect import collect
-from kitlib.grading.grade import CELL_SECONDS, TOTAL_SECONDS, Row, grade
-from kitlib.grading.report import write
+from kitlib.cluster.errors import EXIT_FAILED, KitError
 
 
 def register(commands: Commands) -> None:
-    parser = command(commands, "grade", run_grade, cluster=False)
-    parser.add_argument("directory", type=Path, metavar="DIR", help="NAME.ipynb files, or a folder per learner")
-    parser.add_argument("--lab", required=True, metavar="LAB", help="such as lab09_replicaset_flow")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the results go")
+    parser = command(commands, "grade", run_grade, cluster=False, description=__doc__)
+    parser.add_argument("directory", type=Path, help="the submissions")
+    parser.add_argument("--lab", required=True, metavar="STEM", help="the chapter they belong to")
     parser.add_argument("--jobs", type=int, default=max(1, (os.cpu_count() or 2) // 2), metavar="N",
-                        help="how many at a time (default: half the processors)")
-    parser.add_argument("--cell-timeout", type=float, default=CELL_SECONDS, metavar="S", help="seconds for one cell")
-    parser.add_argument("--timeout", type=float, default=TOTAL_SECONDS, metavar="S", help="seconds for a submission")
+                        help="how many at a time (default: half the cores)")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the results go")
 
 
-def run_grade(arguments: argparse.Namespace) -> int:
-    try:
-        lab = load(arguments.lab)
-    except NoSuchLab as error:
-        raise UsageError(str(error)) from None
-    if arguments.jobs < 1:
-        raise UsageError("--jobs must be at least 1")
+def run_grade(arguments: argparse.Namespace) -> int | None:
+    from kitlib.cli.check import known_lab
+    from kitlib.grading import report
+    from kitlib.grading.collect import collect
+    from kitlib.grading.grade import grade
+
+    lab = known_lab(arguments.lab)
     submissions = collect(arguments.directory)
-    sandbox = confine.strongest()
-    note(f"{len(submissions)} submissions, {arguments.jobs} at a time; {sandbox.sentence}")
-    done = 0
-
-    def progress(row: Row) -> None:
-        nonlocal done
-        done += 1
-        score = "could not be graded" if row["score"] is None else f"{row['score']} of {row['max_score']}"
-        print(f"kit: {done}/{len(submissions)} {row['submission']}: {score} ({row['seconds']:.1f} s)", file=sys.stderr,
-              flush=True)
-
-    rows = grade(submissions, lab, jobs=arguments.jobs, hide=[arguments.directory, arguments.out],
-                 cell_seconds=arguments.cell_timeout, total_seconds=arguments.timeout, progress=progress)
     try:
-        write(rows, lab, arguments.out)
+        arguments.out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise KitError(f"cannot write the results to {arguments.out}: {error.strerror}") from None
+        raise KitError(f"{arguments.out} cannot be written: {error.strerror}.") from error
+    note(f"grading {len(submissions)} submissions of {lab.stem}, {arguments.jobs} at a time")
+    hide = [arguments.directory.resolve(), arguments.out.resolve()]
+    rows = grade(submissions, lab, jobs=arguments.jobs, hide=hide, progress=_tell)
+    written = report.write(rows, lab, arguments.out)
     if arguments.json:
         print_json(rows)
     else:
-        print(f"{arguments.out}/results.csv, results.json, index.html")
+        for path in written:
+            print(f"wrote {path}")
     return EXIT_FAILED if any(row["status"] == "failed" for row in rows) else 0
+
+
+def _tell(row: dict[str, Any]) -> None:
+    score = "-" if row["score"] is None else row["score"]
+    print(f"{row['submission']}: {row['status']}, {score} of {row['max_score']} in {row['seconds']:.1f} s",
+          file=sys.stderr, flush=True)

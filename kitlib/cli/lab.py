@@ -1,10 +1,11 @@
-"""`kit lab | reset | catch-up`: a chapter, on the learner's own copy.
+"""`kit lab | reset | catch-up`: a learner's chapter.
 
-    kit lab                                     the chapters there are
-    kit lab lab09_replicaset_flow               JupyterLab on work/lab09_replicaset_flow/
-    kit lab lab09 --run                         run the copy headless and print the checks
-    kit reset lab09                             start anew (the old copy is kept beside the new one)
-    kit catch-up lab09 --to 5                   solutions of exercises 1 to 4 filled in
+    kit lab lab09_replicaset_flow           JupyterLab on your copy under work/; prints its URL
+    kit lab lab09_replicaset_flow --run     run it here, without a browser, and print the check results
+    kit reset lab09_replicaset_flow         a fresh copy (the old one is kept) and an empty namespace
+    kit catch-up lab09_replicaset_flow --to 4    exercises 1 to 3 solved, ready for the fourth
+
+`kit lab --run` ends with 0 if the notebook ran to its end, whatever the checks say; `kit check` judges.
 """
 
 from __future__ import annotations
@@ -12,116 +13,124 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-from kitlib.book import execute, files
-from kitlib.checks.framework import load
-from kitlib.cli.check import run_check
-from kitlib.cli.common import Commands, command, note, print_table
-from kitlib.cluster.embedded import EmbeddedCluster
-from kitlib.cluster.errors import EXIT_FAILED, KitError, UsageError
-from kitlib.cluster.find import find_or_new
-from kitlib.objects.errors import StatusError
+from kitlib.cli.common import Commands, command, note, print_json
 
-NAMESPACE_SECONDS = 30
+if TYPE_CHECKING:
+    from kitlib.book.session import LabSession
+
+NAMESPACE_SECONDS = 30.0
 
 
 def register(commands: Commands) -> None:
     lab = command(commands, "lab", run_lab)
-    lab.add_argument("stem", nargs="?", metavar="LAB", help="such as lab09_replicaset_flow; lab09 is enough")
-    lab.add_argument("--run", action="store_true", dest="headless", help="no browser: run all cells, then the checks")
-    lab.add_argument("--solution", action="store_true", help="with --run: the solution instead of your copy")
+    lab.add_argument("stem", help="the chapter, such as lab09_replicaset_flow; lab09 is enough")
+    lab.add_argument("--run", action="store_true", help="run the notebook headless and print the check results")
     lab.add_argument("--no-browser", action="store_true", help="only print the URL")
-    lab.add_argument("--port", type=int, default=0, help="JupyterLab's port (default: a free one)")
-    reset = command(commands, "reset", run_reset, as_json=False)
-    reset.add_argument("stem", metavar="LAB")
+    lab.add_argument("--port", type=int, default=0, help="JupyterLab's port")
+    reset = command(commands, "reset", run_reset)
+    reset.add_argument("stem")
     catch_up = command(commands, "catch-up", run_catch_up, as_json=False)
-    catch_up.add_argument("stem", metavar="LAB")
+    catch_up.add_argument("stem")
     catch_up.add_argument("--to", type=int, required=True, metavar="N", help="the exercise to begin with")
 
 
-def run_lab(arguments: argparse.Namespace) -> int | None:
-    if not arguments.stem:
-        rows = [(lab.stem, f"{lab.minutes} min", len(lab.exercises), lab.title) for lab in map(load, files.stems())]
-        print_table(("LAB", "TIME", "EXERCISES", "TITLE"), rows)
-        return None
-    stem = files.find(arguments.stem)
-    if arguments.solution and not arguments.headless:
-        raise UsageError("--solution goes with --run: learners open the lab, not its solution")
-    cluster = EmbeddedCluster(find_or_new(arguments.name))
+def begin(stem: str, cluster_name: str | None) -> LabSession:
+    """The chapter's session on a running cluster, with its namespace there."""
+    from kitlib.book.session import lab
+    from kitlib.cli.check import known_lab
+    from kitlib.cluster.embedded import EmbeddedCluster
+    from kitlib.cluster.find import find_or_new
+
+    known_lab(stem)
+    cluster = EmbeddedCluster(find_or_new(cluster_name))
     status = cluster.start()
-    note(f'cluster "{status.name}" is up: {len(status.nodes)} nodes, {status.server}')
-    path = files.solution(stem) if arguments.solution else files.learner_copy(stem)
-    if not arguments.headless:
-        from kitlib.book.launch import launch
-        from kitlib.book.session import kubeconfig_for
-
-        note(f"opening your copy, {path}")
-        launch(path, kubeconfig_for(cluster, load(stem).namespace), browser=not arguments.no_browser,
-               port=arguments.port)
-    _run_headless(path, cluster)
-    arguments.only = []
-    arguments.name = status.name
-    return run_check(arguments)
+    if status.started:
+        note(f'cluster "{status.name}" is up in {status.seconds:.2f} s ({len(status.nodes)} nodes)')
+    for sentence in status.notes:
+        note(sentence)
+    return lab(stem, cluster=cluster)
 
 
-def _run_headless(path: Path, cluster: EmbeddedCluster) -> None:
-    def progress(done: int, total: int) -> None:
-        if sys.stderr.isatty():
-            print(f"\rkit: cell {done} of {total}", end="\n" if done == total else "", file=sys.stderr, flush=True)
+def run_lab(arguments: argparse.Namespace) -> int | None:
+    from kitlib.book import execute, files, launch
+    from kitlib.book.session import kubeconfig_for
 
-    notebook = execute.execute(path, env={"KUBECONFIG": str(cluster.kubeconfig)}, progress=progress)
-    errors = [output for cell in notebook["cells"] for output in cell.get("outputs", ())
-              if output.get("output_type") == "error"]
-    note(f"ran {path}: {len(errors)} cells raised an error" if errors else f"ran {path}")
-    for output in errors[:5]:
-        note(f"  {output['ename']}: {output['evalue'].splitlines()[0] if output['evalue'] else ''}")
-
-
-def run_reset(arguments: argparse.Namespace) -> int | None:
     stem = files.find(arguments.stem)
-    kept = files.start_over(stem)
-    print(f"{files.learner_copy(stem)} is fresh" + (f"; your old copy is {kept.name}" if kept else ""))
-    cluster = EmbeddedCluster(find_or_new(arguments.name))
-    if cluster.status().running:
-        namespace = load(stem).namespace
-        _forget(cluster, namespace)
-        print(f"namespace {namespace} is empty")
+    session = begin(stem, arguments.name)
+    notebook = files.learner_copy(stem)
+    kubeconfig = kubeconfig_for(session.cluster, session.namespace)
+    if not arguments.run:
+        note(f"your copy is {notebook}")
+        launch.launch(notebook, kubeconfig, browser=not arguments.no_browser, port=arguments.port)
+        return None  # not reached: this process has become JupyterLab
+    note(f"running {notebook}")
+    executed = execute.execute(notebook, env={"KUBECONFIG": str(kubeconfig)}, progress=_progress)
+    files.write(notebook.with_name(f"{stem}.executed.ipynb"), executed)
+
+    from kitlib.cli.check import check, report
+
+    results = check(session.lab, session.cluster)
+    report(session.lab, results, as_json=arguments.json)
     return None
 
 
-def _forget(cluster: EmbeddedCluster, namespace: str) -> None:
-    """Delete a lab's namespace and wait until it is gone, then let controllers run that the learner paused."""
-    client = cluster.client("kit-reset")
-    for controller in client.transport.request("GET", "/kit/controllers")["controllers"]:
-        if controller.get("state") != "running":
-            client.transport.request("POST", f"/kit/controllers/{controller['name']}/resume")
-    end = time.monotonic() + NAMESPACE_SECONDS
-    try:
-        client.delete("namespaces", "", namespace)
-        while time.monotonic() < end:
-            client.get("namespaces", "", namespace)
-            time.sleep(0.05)
-    except StatusError as error:
-        if error.code == 404:
-            return
-        raise KitError(error.message) from None
-    raise KitError(f"namespace {namespace} is still being deleted after {NAMESPACE_SECONDS} s; "
-                   f"`kit kubectl get all -n {namespace}` shows what is in its way")
+def _progress(done: int, total: int) -> None:
+    if sys.stderr.isatty():
+        print(f"\rcell {done} of {total}", end="\n" if done == total else "", file=sys.stderr, flush=True)
+
+
+def run_reset(arguments: argparse.Namespace) -> int | None:
+    from kitlib.book import files
+
+    stem = files.find(arguments.stem)
+    session = begin(stem, arguments.name)
+    _empty(session)
+    kept = files.start_over(stem)
+    fresh = files.learner_copy(stem)
+    if arguments.json:
+        print_json({"notebook": str(fresh), "kept": str(kept) if kept else None, "namespace": session.namespace})
+        return None
+    print(f"{fresh} is fresh again" + (f"; what you had is {kept}" if kept else ""))
+    print(f'Namespace "{session.namespace}" is empty.')
+    return None
+
+
+def _empty(session: LabSession) -> None:
+    """Delete the lab's namespace and make it anew: nothing of the old run is left."""
+    from kitlib.book.session import ensure_namespace
+    from kitlib.cluster.errors import KitError
+    from kitlib.objects.errors import StatusError
+
+    session.client.delete("namespaces", "", session.namespace)
+    deadline = time.monotonic() + NAMESPACE_SECONDS
+    while True:
+        try:
+            session.client.get("namespaces", "", session.namespace)
+        except StatusError as error:
+            if error.code != 404:
+                raise
+            break
+        if time.monotonic() > deadline:
+            raise KitError(f'namespace "{session.namespace}" does not end; `kubectl describe ns {session.namespace}` '
+                           f"says what it waits for.")
+        time.sleep(0.05)
+    ensure_namespace(session)
 
 
 def run_catch_up(arguments: argparse.Namespace) -> int | None:
+    from kitlib.book import execute, files
+    from kitlib.book.session import kubeconfig_for
+
     stem = files.find(arguments.stem)
-    path = execute.catch_up(stem, arguments.to)
-    cluster = EmbeddedCluster(find_or_new(arguments.name))
-    cluster.start()
-    part = execute.up_to(path, arguments.to)
-    try:
-        notebook = execute.execute(part, env={"KUBECONFIG": str(cluster.kubeconfig)})
+    session = begin(stem, arguments.name)
+    notebook = execute.catch_up(stem, arguments.to)
+    part = execute.up_to(notebook, arguments.to)
+    try:  # the notebook alone is not enough: the cluster has to be where exercise N begins
+        kubeconfig = kubeconfig_for(session.cluster, session.namespace)
+        execute.execute(part, env={"KUBECONFIG": str(kubeconfig)}, allow_errors=False, progress=_progress)
     finally:
         part.unlink()
-    errors = sum(output.get("output_type") == "error" for cell in notebook["cells"]
-                 for output in cell.get("outputs", ()))
-    print(f"{path}: exercises 1 to {arguments.to - 1} are filled in and have run"
-          + (f" ({errors} cells raised an error)" if errors else ""))
-    return EXIT_FAILED if errors else None
+    print(f"{notebook} is ready for exercise {arguments.to}.")
+    return None

@@ -1,0 +1,8 @@
+"""`kit bench`: the figures we promise, measured on this machine.
+
+    machine.py   on what it was measured: a figure without its machine says nothing
+    figures.py   a figure, its unit, and what was promised
+    cluster.py   up, memory, scale, check: what a learner feels
+    api.py       requests per second through TLS, from another process
+    load.py      that process
+"""

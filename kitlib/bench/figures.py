@@ -1,0 +1,40 @@
+"""A figure: what was measured, and what was promised."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """at_most: the promise is an upper limit (seconds, MB); else a lower one (requests per second).
+
+    samples: every single measurement; value is their median.
+    """
+
+    name: str
+    value: float
+    unit: str
+    promised: float | None = None
+    at_most: bool = True
+    samples: tuple[float, ...] = ()
+    note: str = ""
+
+    @property
+    def kept(self) -> bool | None:
+        """Whether the promise holds here; None when nothing was promised."""
+        if self.promised is None:
+            return None
+        return self.value <= self.promised if self.at_most else self.value >= self.promised
+
+    def as_json(self) -> dict[str, Any]:
+        return {**asdict(self), "kept": self.kept}
+
+
+def median(name: str, samples: list[float], unit: str, promised: float | None = None, *, at_most: bool = True,
+         note: str = "") -> Figure:
+    """The figure of several measurements.  The middle one: the first may be cold, the worst may be a neighbour's."""
+    ordered = sorted(samples)
+    return Figure(name, round(ordered[len(ordered) // 2], 3), unit, promised, at_most,
+                  tuple(round(sample, 3) for sample in samples), note)

