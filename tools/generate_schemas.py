@@ -182,6 +182,8 @@ class PackageWriter:
     def alias(self, go: GoType) -> list[Any]:
         of = self.resolve(go.underlying.removeprefix("= "))
         values = go.values if any(key == "enum" for key, _ in go.markers) else []
+        if go.marker("protobuf.nullable"):  # a list that must tell empty from missing is a message of its own there
+            return [of, values, "message"]
         return [of, values] if values else [of]
 
     def table(self, group: str, prefix: str) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from pathlib import Path
 TYPE = re.compile(r"^type (\w+) (=\s*)?(.+?)\s*(//.*)?$")
 FIELD = re.compile(r"^\s+(?:(\w+)\s+)?([\w.*\[\]{}]+)\s+`([^`]*)`\s*(//.*)?$")
 UNTAGGED = re.compile(r"^\s+(\w+)(\s+[\w.*\[\]]+)?\s*(//.*)?$")
-MARKER = re.compile(r"^\s*//\s*\+([\w:]+)(?:=(.*?))?\s*$")
+MARKER = re.compile(r"^\s*//\s*\+([\w:.]+)(?:=(.*?))?\s*$")
 CONST = re.compile(r'^\s+(\w+)\s+(\w+)\s*=\s*"([^"]*)"')
 SINGLE_CONST = re.compile(r'^const (\w+)\s+(\w+)\s*=\s*"([^"]*)"')
 IMPORT = re.compile(r'^\s+(?:(\w+)\s+)?"(k8s\.io/[^"]+)"')
