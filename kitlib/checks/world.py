@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from typing import Any, TypeVar
+from urllib.parse import parse_qsl
 
 from kitlib.checks import answers
 from kitlib.objects.errors import StatusError
@@ -22,8 +23,7 @@ POLL_SECONDS = 0.02
 class World:
     """client: kitlib.client.Client with an administrator's rights.  namespace: the lab's.
 
-    trace, kit: how to reach the embedded cluster's own record (None on a foreign cluster).
-    note: keeps a line for the result's log.
+    patience: seconds that `eventually` waits unless told otherwise.
     """
 
     def __init__(self, client: Any, namespace: str, *, backend: str = "embedded", patience: float = 5.0) -> None:
@@ -67,6 +67,24 @@ class World:
                         actual=given[name])
         self.evidence[f"answer {name}"] = given[name]
         return given[name]
+
+    # -- the embedded cluster's own record -----------------------------------------------------------
+
+    def kit(self, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        """GET /kit/PATH (with a body: POST).  Raises StatusError 404 on a cluster that is not an embedded one."""
+        path, _, query = path.partition("?")
+        return self.client.transport.request("GET" if body is None else "POST", f"/kit/{path}",
+                                             query=dict(parse_qsl(query)), obj=body)
+
+    def trace(self) -> list[dict[str, Any]]:
+        """Who wrote what in the lab's namespace, oldest first (see kitlib.trace.record); empty on a foreign cluster."""
+        try:
+            records = self.kit("trace?since=0")["records"]
+        except StatusError as error:
+            if error.code in (403, 404):
+                return []
+            raise
+        return [record for record in records if record["namespace"] == self.namespace]
 
     # -- time --------------------------------------------------------------------------------------
 

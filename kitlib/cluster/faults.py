@@ -3,7 +3,7 @@
 A controller that is right only while every event arrives and no write ever conflicts is not right.
 `Faults` stands between the edge and the API and spoils the requests of one User-Agent:
 
-    conflicts     this share of its updates is refused with 409, as if somebody had been faster
+    conflicts     this share of its writes is refused with 409, as if somebody had been faster
     dropEvents    this share of its watch events never arrives
     closeWatches  its open watches end now, once
 
@@ -23,6 +23,7 @@ from kitlib.api.request import Answer, Connect, Request, Response
 from kitlib.objects.clock import Clock
 from kitlib.objects.errors import STALE, StatusError, bad_request, conflict
 
+WRITES = ("POST", "PUT", "PATCH", "DELETE")  # a create can conflict, too: two Pods and the last bit of a quota
 KEPT = (b'{"type":"BOOKMARK"', b'{"type":"ERROR"')  # not events of an object: dropping them proves nothing
 
 
@@ -69,7 +70,7 @@ class Faults:
 
     def handle(self, request: Request) -> Answer:
         agent = request.headers.get("user-agent", "")
-        if self._hits(agent) and request.method in ("PUT", "PATCH") and self._chance("conflicts"):
+        if self._hits(agent) and request.method in WRITES and self._chance("conflicts"):
             return _refusal(conflict("", "objects", request.path.rpartition("/")[2], STALE))
         answer = self._api.handle(request)
         if isinstance(answer, (Response, Connect)):
