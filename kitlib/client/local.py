@@ -60,12 +60,15 @@ class LocalWatch:
 
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
+        self._decoded = getattr(stream, "poll_events", None)   # (type, object): no need to decode a line again
 
     @property
     def closed(self) -> bool:
         return self._stream.closed
 
     def poll(self) -> list[dict[str, Any]]:
+        if self._decoded is not None:
+            return [{"type": kind, "object": obj} for kind, obj in self._decoded()]
         return [orjson.loads(line) for _, line in self._stream.poll()]
 
     def on_ready(self, callback: Callable[[], None]) -> None:
