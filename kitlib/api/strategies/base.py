@@ -11,7 +11,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from kitlib.api.call import Call
-from kitlib.objects.errors import bad_request
+from kitlib.api.shapes import shape_of
+from kitlib.objects.meta import clone
 from kitlib.store import Entry
 
 if TYPE_CHECKING:
@@ -29,12 +30,17 @@ class Strategy:
 
     def __init__(self, api: ApiServer, storage: str) -> None:
         self.api, self.storage = api, storage
+        self._empty_status: tuple[Any] | None = None  # what a status without anything in it looks like
 
     # -- creation and change.  `obj` is ours to change, `old` is not.
 
     def initial_status(self, call: Call, obj: Obj) -> None:
         """Set the status of a new object; what the client sent is gone already."""
-        obj["status"] = {}
+        if self._empty_status is None:
+            empty, _, _ = shape_of(call.kind).decode({})
+            self._empty_status = (empty.get("status"),)
+        if self._empty_status[0] is not None:
+            obj["status"] = clone(self._empty_status[0])
 
     def prepare_create(self, call: Call, obj: Obj) -> None:
         """Set what the server decides in a new object."""
@@ -47,7 +53,9 @@ class Strategy:
 
     def spec_changed(self, call: Call, obj: Obj, old: Obj) -> bool:
         """Whether metadata.generation moves."""
-        return obj.get("spec") != old.get("spec")
+        apart = ("metadata", "status") if call.kind.has_status else ("metadata",)
+        return ({key: value for key, value in obj.items() if key not in apart}
+                != {key: value for key, value in old.items() if key not in apart})
 
     def validate_create(self, call: Call, obj: Obj) -> Causes:
         """Problems that only the server can see (an address out of its range)."""
@@ -93,5 +101,8 @@ class Strategy:
     def mark(self, call: Call, obj: Obj) -> None:
         """Change the object that is being marked for deletion."""
 
-    def refuse(self, message: str) -> None:
-        raise bad_request(message)
+
+class ReturnsDeleted(Strategy):
+    """Resources whose DELETE answers the object that has gone, for no reason but history."""
+
+    returns_deleted = True
