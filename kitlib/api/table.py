@@ -21,11 +21,10 @@ from kitlib.api.kind import Kind
 Obj = Mapping[str, Any]
 
 
-def table(kind: Kind, objects: Sequence[Obj], options: Mapping[str, Any] | None = None, *,
-          columns: bool = True) -> dict[str, Any]:
+def table(kind: Kind, objects: Sequence[Obj], options: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """A Table of objects of one kind.  options: includeObject (None, Metadata, Object), version (of
-    meta.k8s.io, v1 or v1beta1), now (seconds since 1970).  columns=False: without their definitions, as in
-    all but the first event of a watch.  The caller fills `metadata`, as for the list that it replaces.
+    meta.k8s.io, v1 or v1beta1), now (seconds since 1970).  The caller fills `metadata`, as for the list
+    that it replaces, and in a watch takes the column definitions out of all but the first event.
     """
     options = options or {}
     include = options.get("includeObject") or "Metadata"
@@ -34,7 +33,7 @@ def table(kind: Kind, objects: Sequence[Obj], options: Mapping[str, Any] | None 
     now = time.time() if now is None else now
     printer = printer_of(kind)
     return {"kind": "Table", "apiVersion": version, "metadata": {},
-            "columnDefinitions": [column.definition() for column in printer.columns] if columns else None,
+            "columnDefinitions": printer.definitions,
             "rows": [_row(printer, kind, obj, include, version, now) for obj in objects]}
 
 
