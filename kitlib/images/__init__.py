@@ -1,0 +1,1 @@
+"""Images: what a container's files are and where they come from."""

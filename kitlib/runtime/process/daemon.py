@@ -1,0 +1,379 @@
+"""The runtime daemon: containerd's role.  One small process per cluster that owns all its containers' processes.
+
+    python -m kitlib.runtime.process.daemon --socket run/runtime.sock --state DIR [--ephemeral] [--low-ports auto]
+
+It speaks JSON lines on a unix socket: {"id", "method", "params"} → {"id", "result" | "error"}; every change of a container
+is pushed to the control connections as {"event": status}.  It outlives the cluster process, whose successor lists what runs
+and goes on.  With --ephemeral it ends, and everything with it, when the last control connection closes.
+
+    loop ─┬─ unix socket    requests, exec and attach streams (streams.py)
+          ├─ SIGCHLD        the end of containers, execs, orphans
+          ├─ pipes          output → logs (logs.py)
+          └─ listeners      questions of the containers' filters (notifier.py)
+"""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import json
+import os
+import resource
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from kitlib.runtime.process import processes, syscalls
+from kitlib.runtime.process.containers import Container, Sandbox, remove_tree
+from kitlib.runtime.process.isolation import discover
+from kitlib.runtime.process.loop import Loop
+from kitlib.runtime.process.paths import socket_path
+from kitlib.runtime.process.streams import Stream
+from kitlib.runtime.process.task import Task
+
+VERSION = 1
+_MEMORY_INTERVAL = 1.0
+Reply = Callable[[Any], None]
+
+
+class Refused(Exception):
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason, self.message = reason, message
+
+
+class Daemon:
+    def __init__(self, listener: socket.socket, state: str, *, ephemeral: bool, low_ports: str) -> None:
+        self.isolation = discover(low_ports)
+        self.loop = Loop()
+        self._state, self._ephemeral, self._listener = state, ephemeral, listener
+        self.sandboxes: dict[str, Sandbox] = {}
+        self.containers: dict[str, Container] = {}
+        self._reap: dict[int, Task] = {}
+        self._controls: set[Connection] = set()
+        self._stopping = False
+        self.loop.reader(listener.fileno(), self._accept)
+        self.loop.on_signal(signal.SIGCHLD, self._on_child)
+        self.loop.on_signal(signal.SIGTERM, self.shutdown)
+        for number in (signal.SIGINT, signal.SIGHUP, signal.SIGPIPE):
+            signal.signal(number, signal.SIG_IGN)
+        self.loop.later(_MEMORY_INTERVAL, self._watch_memory)
+
+    def _accept(self) -> None:
+        connection, _ = self._listener.accept()
+        Connection(self, connection)
+
+    def _on_child(self) -> None:
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                break
+            if not pid:
+                break
+            task = self._reap.get(pid)
+            if task is not None:
+                task.read_reports()
+                if self._reap.get(pid) is task:  # else it was the one that entered the container, not the program
+                    del self._reap[pid]
+                    task.exited(status)
+        if self._stopping and not self._reap:
+            self.loop.stop()
+
+    def _watch_memory(self) -> None:
+        self.loop.later(_MEMORY_INTERVAL, self._watch_memory)
+        if any(container.spec["memory_limit"] for container in self.containers.values()):
+            snapshot = processes.snapshot()
+            for container in self.containers.values():
+                container.enforce_memory(snapshot)
+
+    def _changed(self, container: Container) -> None:
+        for control in list(self._controls):
+            control.send({"event": container.describe()})
+
+    def shutdown(self) -> None:
+        """Kill every container; the loop ends when the last one is reaped."""
+        self._stopping = True
+        for container in self.containers.values():
+            container.signal(signal.SIGKILL)
+        for task in list(self._reap.values()):
+            processes.send(task.pid, signal.SIGKILL)
+        if not self._reap:
+            self.loop.stop()
+
+    def control_opened(self, connection: Connection) -> None:
+        self._controls.add(connection)
+
+    def control_closed(self, connection: Connection) -> None:
+        if connection in self._controls:
+            self._controls.discard(connection)
+            if self._ephemeral and not self._controls:
+                self.shutdown()
+
+    # The methods.  Each gets its parameters and a function to answer with, at once or later.
+
+    def _sandbox(self, identity: str) -> Sandbox:
+        if identity not in self.sandboxes:
+            raise Refused("NotFound", f'an error occurred when try to find sandbox "{identity}": not found')
+        return self.sandboxes[identity]
+
+    def container(self, identity: str) -> Container:
+        if identity not in self.containers:
+            raise Refused("NotFound", f'an error occurred when try to find container "{identity}": not found')
+        return self.containers[identity]
+
+    def _containers_of(self, sandbox: str) -> list[Container]:
+        return [container for container in self.containers.values() if container.sandbox == sandbox]
+
+    def do_hello(self, reply: Reply) -> None:
+        isolation = {name: getattr(self.isolation, name) for name in self.isolation.__dataclass_fields__}
+        reply({"version": VERSION, "pid": os.getpid(), "ephemeral": self._ephemeral, "isolation": isolation})
+
+    def do_list(self, reply: Reply) -> None:
+        reply({"sandboxes": [sandbox.describe() for sandbox in self.sandboxes.values()],
+               "containers": [container.describe() for container in self.containers.values()]})
+
+    def do_run_pod_sandbox(self, reply: Reply, config: dict[str, Any]) -> None:
+        if self._stopping:
+            raise Refused("Unavailable", "the runtime is shutting down")
+        identity = os.urandom(32).hex()
+        self.sandboxes[identity] = Sandbox(identity, config)
+        reply(identity)
+
+    def do_stop_pod_sandbox(self, reply: Reply, sandbox: str) -> None:
+        if sandbox in self.sandboxes:  # as in the CRI, stopping what is gone is no error
+            self.sandboxes[sandbox].ready = False
+        self._after([container.stop for container in self._containers_of(sandbox)], reply, 0.0)
+
+    def do_remove_pod_sandbox(self, reply: Reply, sandbox: str) -> None:
+        def removed(_: Any) -> None:
+            self.sandboxes.pop(sandbox, None)
+            reply(None)
+
+        self._after([self._remover(container) for container in self._containers_of(sandbox)], removed)
+
+    def do_create_container(self, reply: Reply, sandbox: str, config: dict[str, Any], spec: dict[str, Any]) -> None:
+        if not self._sandbox(sandbox).ready:
+            raise Refused("CreateContainerError", f'sandbox container "{sandbox}" is not running')
+        identity = os.urandom(32).hex()
+        container = Container(identity, sandbox, config, spec, f"{self._state}/containers/{identity}", self.loop, self._reap,
+                              self.isolation, self._changed)
+        self.containers[identity] = container
+        reply(identity)
+
+    def do_start_container(self, reply: Reply, container: str) -> None:
+        if self._stopping:
+            raise Refused("Unavailable", "the runtime is shutting down")
+        self.container(container).start(
+            lambda error: reply(Refused("RunContainerError", error) if error else None))
+
+    def do_stop_container(self, reply: Reply, container: str, timeout: float) -> None:
+        self.container(container).stop(timeout, lambda: reply(None))
+
+    def do_remove_container(self, reply: Reply, container: str) -> None:
+        if container not in self.containers:
+            reply(None)
+            return
+        self._remover(self.containers[container])(lambda: reply(None))
+
+    def do_container_status(self, reply: Reply, container: str) -> None:
+        reply(self.container(container).describe())
+
+    def do_container_stats(self, reply: Reply, container: str) -> None:
+        reply(self.container(container).usage())
+
+    def do_update_container_resources(self, reply: Reply, container: str, memory_limit: int) -> None:
+        self.container(container).spec["memory_limit"] = memory_limit
+        reply(None)
+
+    def do_shutdown(self, reply: Reply) -> None:
+        reply(None)
+        self.shutdown()
+
+    def _remover(self, container: Container) -> Callable[[Callable[[], None]], None]:
+        def remove(done: Callable[[], None]) -> None:
+            def removed() -> None:
+                self.containers.pop(container.id, None)
+                done()
+
+            container.remove(removed)
+
+        return remove
+
+    @staticmethod
+    def _after(actions: list[Callable[..., None]], reply: Reply, *arguments: Any) -> None:
+        """Run actions that end some time; answer when all have."""
+        missing = len(actions)
+
+        def done() -> None:
+            nonlocal missing
+            missing -= 1
+            if missing == 0:
+                reply(None)
+
+        if not actions:
+            reply(None)
+        for action in actions:
+            action(*arguments, done)
+
+
+class Connection:
+    """One client.  The first request decides: requests and events, or (exec, attach) a stream."""
+
+    def __init__(self, daemon: Daemon, connection: socket.socket) -> None:
+        self._daemon, self._socket = daemon, connection
+        connection.setblocking(False)
+        self._in, self._out = bytearray(), bytearray()
+        daemon.loop.reader(connection.fileno(), self._on_readable)
+
+    def _on_readable(self) -> None:
+        try:
+            data = self._socket.recv(262144)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self._close()
+            return
+        self._in += data
+        while b"\n" in self._in and self._socket.fileno() >= 0:
+            line, _, self._in = self._in.partition(b"\n")
+            self._on_request(json.loads(line))
+
+    def _on_request(self, request: dict[str, Any]) -> None:
+        method, params, number = request["method"], request.get("params", {}), request.get("id", 0)
+        if method == "control":
+            self._daemon.control_opened(self)
+            method = "hello"
+
+        def reply(result: Any) -> None:
+            if isinstance(result, Refused):
+                self.send({"id": number, "error": {"reason": result.reason, "message": result.message}})
+            else:
+                self.send({"id": number, "result": result})
+
+        try:
+            if method in ("exec", "attach"):
+                container = self._daemon.container(params["container"])
+                self._daemon.loop.forget(self._socket.fileno())
+                taken, self._socket = self._socket, socket.socket()
+                self._socket.close()
+                Stream(self._daemon.loop, taken, container, {**params, "method": method})
+                return
+            handler = getattr(self._daemon, "do_" + method, None)
+            if handler is None:
+                raise Refused("Unimplemented", f"unknown method {method}")
+            handler(reply, **params)
+        except Refused as refused:
+            reply(refused)
+        except OSError as error:  # a full disk, no more descriptors: this request fails, the Pods live on
+            reply(Refused("InternalError", str(error)))
+
+    def send(self, message: dict[str, Any]) -> None:
+        if self._socket.fileno() >= 0:
+            self._out += json.dumps(message).encode() + b"\n"
+            self._flush()
+
+    def _flush(self) -> None:
+        try:
+            while self._out:
+                del self._out[: self._socket.send(self._out)]
+        except BlockingIOError:
+            self._daemon.loop.writer(self._socket.fileno(), self._flush)
+            return
+        except OSError:
+            self._close()
+            return
+        self._daemon.loop.writer(self._socket.fileno(), None)
+
+    def _close(self) -> None:
+        if self._socket.fileno() >= 0:
+            self._daemon.loop.forget(self._socket.fileno())
+            self._socket.close()
+            self._daemon.control_closed(self)
+
+
+def _only_one(state: str) -> int:
+    """Hold the state directory's lock, or say who does."""
+    lock = os.open(f"{state}/daemon.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        holder = os.read(lock, 20).decode().strip()
+        sys.exit(f"another runtime daemon (pid {holder}) owns {state}")
+    os.ftruncate(lock, 0)
+    return lock
+
+
+def _clear_leftovers(state: str) -> None:
+    """What a daemon that was killed left behind: processes without a PID namespace, and containers' directories."""
+    for pid in processes.snapshot():
+        if processes.mark_of(pid).startswith(f"{state}/containers/"):
+            processes.send(pid, signal.SIGKILL)
+    remove_tree(f"{state}/containers")
+
+
+def _detach() -> int:
+    """Go on in the background (daemon(3)); the foreground process ends once `_ready` has been called."""
+    read, write = os.pipe()
+    if os.fork():
+        os.close(write)
+        os._exit(0 if os.read(read, 1) else 1)
+    os.close(read)
+    os.setsid()
+    os.chdir("/")
+    return write
+
+
+def _ready(write: int, log: str) -> None:
+    fd = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    null = os.open(os.devnull, os.O_RDWR)
+    for target, source in ((0, null), (1, fd), (2, fd)):
+        os.dup2(source, target)
+    os.close(fd)
+    os.close(null)
+    os.write(write, b"r")
+    os.close(write)
+
+
+def _listen(path: str) -> socket.socket:
+    listener = socket.socket(socket.AF_UNIX)
+    with socket_path(path) as name:
+        if os.path.exists(name):
+            os.unlink(name)
+        listener.bind(name)
+        os.chmod(name, 0o600)
+    return listener
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="kitlib.runtime.process.daemon")
+    parser.add_argument("--socket", required=True)
+    parser.add_argument("--state", required=True)
+    parser.add_argument("--ephemeral", action="store_true")
+    parser.add_argument("--low-ports", default="auto", choices=("auto", "direct", "map"))
+    options = parser.parse_args()
+    state, path = os.path.realpath(options.state), os.path.abspath(options.socket)
+    os.makedirs(state, mode=0o700, exist_ok=True)
+    os.umask(0o022)
+    lock = _only_one(state)
+    write = _detach()
+    os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
+    syscalls.prctl(syscalls.PR_SET_NAME, b"kit-runtime\0")
+    _clear_leftovers(state)
+    listener = _listen(path)
+    daemon = Daemon(listener, state, ephemeral=options.ephemeral, low_ports=options.low_ports)
+    listener.listen(64)
+    _ready(write, f"{state}/daemon.log")
+    daemon.loop.run()
+    os.unlink(path)
+
+
+if __name__ == "__main__":
+    main()

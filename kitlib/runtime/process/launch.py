@@ -1,0 +1,203 @@
+"""From clone to exec: what happens in a new process before it is the container's program.  runc's role.
+
+    daemon                         child
+    launch() ── clone(namespaces) ─▶ session, root file system (rootfs.py or hostview.py), user, capabilities
+             ◀── listener ────────── seccomp filter (filter.py)
+             ◀── an error, or ────── exec
+             ◀── end of file         (the channel closes on exec: the program runs)
+
+For an exec session the child first joins the container's namespaces; entering a PID namespace takes one more clone.
+
+Source: runc's libcontainer/standard_init_linux.go and setns_init_linux.go.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+import signal
+import socket
+import stat
+import termios
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from kitlib.runtime.process import filter as seccomp
+from kitlib.runtime.process import hostview, processes, rootfs, syscalls
+from kitlib.runtime.process.isolation import Isolation
+
+_CONTAINER_NAMESPACES = (syscalls.CLONE_NEWNS | syscalls.CLONE_NEWPID | syscalls.CLONE_NEWUTS | syscalls.CLONE_NEWIPC)
+_JOINED = ("user", "mnt", "uts", "ipc", "pid")
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to start.  `join`: the pid of a container's first process whose namespaces to enter (0: make new ones)."""
+
+    spec: Mapping[str, Any]
+    root: str
+    isolation: Isolation
+    argv: tuple[str, ...]
+    stdin: int
+    stdout: int
+    stderr: int
+    tty: bool = False
+    join: int = 0
+
+
+def launch(job: Job) -> tuple[int, socket.socket]:
+    """Start the child.  Returns its pid and the channel on which it reports; see `_report`."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    flags = 0
+    if job.isolation.namespaces and not job.join:
+        flags = _CONTAINER_NAMESPACES | (syscalls.CLONE_NEWUSER if job.isolation.user_namespace else 0)
+    pid = syscalls.clone(flags)
+    if pid == 0:
+        _child(job, theirs)
+    theirs.close()
+    ours.setblocking(False)
+    return pid, ours
+
+
+def _child(job: Job, channel: socket.socket) -> NoReturn:
+    try:
+        _become(job, channel)
+    except OSError as error:
+        _report(channel, error=error.strerror or str(error))
+    except ValueError as error:  # a zero byte in an argument, a name that cannot be encoded
+        _report(channel, error=str(error))
+    finally:
+        os._exit(128)
+
+
+def _report(channel: socket.socket, fds: tuple[int, ...] = (), **message: Any) -> None:
+    socket.send_fds(channel, [json.dumps(message).encode()], fds)
+
+
+def _become(job: Job, channel: socket.socket) -> None:
+    spec, isolation = job.spec, job.isolation
+    signal.set_wakeup_fd(-1)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD, signal.SIGHUP, signal.SIGPIPE, signal.SIGXFSZ):
+        signal.signal(number, signal.SIG_DFL)
+    outside = os.geteuid(), os.getegid()
+    os.setsid()
+    if job.join:
+        _join(job.join, isolation, channel)
+    _redirect(job, channel)
+    env: dict[str, str] = dict(spec["env"])
+    argv, cwd = list(job.argv), spec["cwd"]
+    if isolation.namespaces:
+        if not job.join:
+            if isolation.user_namespace:
+                rootfs.map_user(*outside, spec["user"] or 0, spec["group"] or 0)
+            rootfs.build(job.root, spec)
+    else:
+        if not job.join:
+            hostview.prepare(job.root, spec)
+        rewrite = hostview.rewriter(job.root, spec)
+        argv = [rewrite(argument) for argument in argv]
+        env = hostview.environment(job.root, env, rewrite)
+        env[processes.MARK] = os.path.dirname(job.root)
+        cwd = hostview.working_directory(job.root, cwd, rewrite)
+    _enter(cwd, create=isolation.namespaces and not spec["readonly_rootfs"])
+    if not isolation.user_namespace:
+        _identity(spec, outside[0])
+    syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
+    os.environ.clear()
+    program = _find(argv[0], env.get("PATH", ""))
+    if isolation.notifications:
+        listener = seccomp.install(_wanted(spec, isolation))
+        _report(channel, (listener,))
+        os.close(listener)
+    try:
+        os.execve(program, argv, env)
+    except OSError as error:
+        raise _problem(argv[0], error) from error
+
+
+def _wanted(spec: Mapping[str, Any], isolation: Isolation) -> seccomp.Wanted:
+    own = not spec["host_network"]
+    return seccomp.Wanted(addresses=own, mapped_ports=own and isolation.port_start > 1,
+                          hostname=not isolation.namespaces, pids=not isolation.namespaces,
+                          single_user=isolation.user_namespace)
+
+
+def _join(pid: int, isolation: Isolation, channel: socket.socket) -> None:
+    """Enter a container; the process that goes on is a child of the one that entered."""
+    if not isolation.namespaces:
+        return
+    fds = [os.open(f"/proc/{pid}/ns/{name}", os.O_RDONLY) for name in _JOINED if name != "user" or isolation.user_namespace]
+    for fd in fds:
+        syscalls.setns(fd)
+        os.close(fd)
+    child = syscalls.clone()
+    if child:
+        _report(channel, pid=child)
+        os._exit(0)
+    os.setsid()
+
+
+def _redirect(job: Job, channel: socket.socket) -> None:
+    """Standard input and output, and no other descriptor of the daemon's."""
+    wanted = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 10) for fd in (job.stdin, job.stdout, job.stderr)]
+    for target, fd in enumerate(wanted):
+        os.dup2(fd, target)
+    syscalls.close_from(3, (channel.fileno(),))
+    if job.tty:
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+
+def _enter(cwd: str, *, create: bool) -> None:
+    if create:
+        os.makedirs(cwd, exist_ok=True)
+    try:
+        os.chdir(cwd)
+    except OSError as error:
+        raise OSError(error.errno, f"chdir to cwd ({json.dumps(cwd)}) set in config.json failed: {_lower(error)}") from error
+
+
+def _identity(spec: Mapping[str, Any], outside: int) -> None:
+    """The container's user, where this process may choose one, and no more capabilities than in Docker."""
+    if outside != 0:
+        return
+    user, group = spec["user"] or 0, spec["group"] or 0
+    for fd in (0, 1, 2):  # /dev/stdout is opened by name, so it must belong to the container's user
+        mode = os.fstat(fd).st_mode
+        if user and (stat.S_ISFIFO(mode) or os.isatty(fd)):
+            os.fchown(fd, user, group)
+    rootfs.drop_capabilities()
+    if user or group:
+        os.setgroups([])
+        os.setgid(group)
+        os.setuid(user)
+
+
+def _lower(error: OSError) -> str:
+    text = error.strerror or str(error)
+    return text[:1].lower() + text[1:]
+
+
+def _problem(name: str, error: OSError) -> OSError:
+    return OSError(error.errno, f"exec: {json.dumps(name)}: {_lower(error)}")
+
+
+def _find(name: str, path: str) -> str:
+    """The program's file; the sentences are runc's, for kubectl shows them."""
+    if "/" in name:
+        try:
+            mode = os.stat(name).st_mode
+        except OSError as error:
+            raise OSError(error.errno, f"exec: {json.dumps(name)}: stat {name}: {_lower(error)}") from error
+        if stat.S_ISDIR(mode):
+            raise _problem(name, IsADirectoryError(errno.EISDIR, "is a directory"))
+        if not os.access(name, os.X_OK):
+            raise _problem(name, PermissionError(errno.EACCES, "permission denied"))
+        return name
+    for directory in path.split(":"):
+        candidate = os.path.join(directory or ".", name)
+        if os.path.isfile(candidate) and os.access(candidate, os.X_OK):
+            return candidate
+    raise FileNotFoundError(errno.ENOENT, f"exec: {json.dumps(name)}: executable file not found in $PATH")
