@@ -1,0 +1,66 @@
+"""What end-to-end tests share: one running cluster, and stock kubectl pointed at it.
+
+Tests that only need a namespace of their own use `cluster`, which is started once; those that kill,
+fill up or damage a cluster make their own with `new_cluster`.  Every $KIT_HOME lies in a temporary
+directory, and every cluster ends with this process, whatever happens to it.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from support import Kubectl
+
+from kitlib.cluster.embedded import EmbeddedCluster
+from kitlib.cluster.home import ClusterDir
+from kitlib.cluster.interface import Settings
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def shared_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("kit")
+
+
+@pytest.fixture(scope="session")
+def cluster(shared_home: Path) -> Iterator[EmbeddedCluster]:
+    """Three nodes that run processes, two that pretend."""
+    made = EmbeddedCluster(ClusterDir("shared", shared_home))
+    made.start(Settings(nodes=3, simulated_nodes=2, parent_pid=os.getpid()))
+    yield made
+    made.delete()
+
+
+@pytest.fixture
+def new_cluster(tmp_path: Path) -> Iterator[Callable[..., EmbeddedCluster]]:
+    """Makes clusters for one test; they are gone when it ends.  Not started yet."""
+    made: list[EmbeddedCluster] = []
+
+    def make(name: str = "one") -> EmbeddedCluster:
+        made.append(EmbeddedCluster(ClusterDir(name, tmp_path)))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.delete()
+
+
+@pytest.fixture
+def kubectl(cluster: EmbeddedCluster, shared_home: Path) -> Iterator[Kubectl]:
+    """kubectl in a fresh namespace of the shared cluster."""
+    namespace = f"test-{next(_numbers)}"
+    tool = Kubectl(cluster.kubeconfig, namespace, shared_home / "cache")
+    tool("create", "namespace", namespace)
+    yield tool
+    tool("delete", "namespace", namespace, "--wait=false")
+
+
+@pytest.fixture(scope="session")
+def kubectl_of(shared_home: Path) -> Callable[[EmbeddedCluster], Kubectl]:
+    """kubectl in the namespace `default` of any cluster."""
+    return lambda cluster: Kubectl(cluster.kubeconfig, "default", shared_home / f"cache-{next(_numbers)}")
