@@ -24,9 +24,7 @@ from kitlib.api.edge.server import EdgeServer
 from kitlib.api.edge.tls import server_context
 from kitlib.api.request import User
 from kitlib.api.server import ApiServer
-from kitlib.client import Client, LocalTransport
 from kitlib.cluster import kubeconfig, pki
-from kitlib.cluster.driver import Driver
 from kitlib.cluster.errors import CannotStart
 from kitlib.cluster.home import ClusterDir
 from kitlib.objects.clock import SystemClock
