@@ -3,20 +3,18 @@
     /api, /apis              one answer with everything (aggregated), or the older lists of names
     /apis/GROUP              the versions of one group
     /api/v1, /apis/G/V       the resources of one group version
-    /version                 who is speaking
 
 A client that asks for `as=APIGroupDiscoveryList` must find that in the Content-Type of the answer;
 without it, the answer counts as the older form.  Everything is computed from the registry, once per
 change of it, so a CustomResourceDefinition appears here the moment it is served.
 
-Source: k8s.io/apiserver/pkg/endpoints/discovery (and aggregated/), k8s.io/apimachinery/pkg/version.
+Source: k8s.io/apiserver/pkg/endpoints/discovery (and aggregated/).
 """
 
 from __future__ import annotations
 
 import base64
 import hashlib
-import platform
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
@@ -56,7 +54,7 @@ def discovery(api: ApiServer, request: Request) -> Response | None:
     if request.method != "GET":
         raise StatusError(405, "MethodNotAllowed", "the server does not allow this method on the requested resource",
                           {})
-    form = _form(request) if path != "/version" else ""
+    form = _form(request)
     if form and path in ("/api", "/apis"):
         return _cached(api, f"{path} {form}", request, lambda: _aggregated(api.registry, path == "/api", form),
                        f"application/json;g={AGGREGATED};v={form};as=APIGroupDiscoveryList")
@@ -68,8 +66,6 @@ def _document(path: str, api: ApiServer) -> Callable[[], Json] | None:
     registry, parts = api.registry, path.split("/")[1:]
     if path == "":
         return lambda: {"paths": _paths(registry)}
-    if path == "/version":
-        return lambda: version_info(api.config.git_version)
     if path == "/api":
         return lambda: {"kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": [
             {"clientCIDR": "0.0.0.0/0", "serverAddress": f"{api.config.address}:{api.config.port}"}]}
@@ -211,14 +207,3 @@ def _resource(kind: Kind) -> Json:
 
 def _kind(group: str, version: str, kind: str) -> Json:
     return {"group": group, "version": version, "kind": kind}
-
-
-def version_info(git_version: str) -> Json:
-    """/version.  kubectl warns when it is more than one minor version away."""
-    major, minor = git_version.lstrip("v").split(".")[:2]
-    machine = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
-    return {"major": major, "minor": minor, "emulationMajor": major, "emulationMinor": minor,
-            "minCompatibilityMajor": major, "minCompatibilityMinor": str(int(minor) - 1), "gitVersion": git_version,
-            "gitCommit": "", "gitTreeState": "clean", "buildDate": "1970-01-01T00:00:00Z",
-            "goVersion": f"python{platform.python_version()}", "compiler": platform.python_implementation().lower(),
-            "platform": f"{platform.system().lower()}/{machine}"}

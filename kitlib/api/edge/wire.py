@@ -112,7 +112,7 @@ def encode(response: Response, request_headers: Mapping[str, str], *, head_only:
     # A status that has no body has no type and no length either.
     bare = response.code in (204, 304)
     out = head(response.code, "" if bare else response.content_type, response.headers, response.warnings)
-    if len(body) > GZIP_THRESHOLD and accepts_gzip(request_headers):
+    if len(body) > GZIP_THRESHOLD and "Content-Encoding" not in response.headers and accepts_gzip(request_headers):
         squeeze = zlib.compressobj(1, zlib.DEFLATED, 31)
         body = squeeze.compress(body) + squeeze.flush()
         out += b"Content-Encoding: gzip\r\nVary: Accept-Encoding\r\n"
