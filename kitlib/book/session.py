@@ -27,7 +27,6 @@ from kitlib.cluster.interface import Cluster
 from kitlib.objects.errors import StatusError
 
 AGENT = "learner"
-_current: list[LabSession] = []
 
 
 class LabSession:
@@ -85,19 +84,8 @@ def lab(stem: str, *, cluster: Cluster | None = None) -> LabSession:
     session = LabSession(load(stem), chosen)
     ensure_namespace(session)
     use_namespace(session)
-    _current[:] = [session]
+    speak_plainly()
     return session
-
-
-def current() -> LabSession:
-    """The session that this notebook began.  Raises KitError if none did."""
-    if not _current:
-        raise KitError('no lab has begun here: run `lab = kit.lab("lab09_replicaset_flow")` first')
-    return _current[0]
-
-
-def current_or_none() -> LabSession | None:
-    return _current[0] if _current else None
 
 
 def ensure_namespace(session: LabSession) -> None:
@@ -129,3 +117,21 @@ def kubeconfig_for(cluster: Cluster, namespace: str) -> Path:
     path = cluster.kubeconfig.with_name(f"kubeconfig-{namespace}")
     write_private(path, yaml.safe_dump(config))
     return path
+
+
+def speak_plainly() -> None:
+    """Let the notebook show our own errors, and the API server's refusals, as one sentence instead of a traceback."""
+    try:
+        from IPython import get_ipython
+    except ImportError:
+        return
+    shell = get_ipython()
+    if shell is None:
+        return
+
+    def show(_shell: Any, _type: type[BaseException], value: BaseException, _traceback: Any,
+             tb_offset: int | None = None) -> list[str]:
+        print(f"{type(value).__name__}: {value}", file=sys.stderr)
+        return [str(value)]
+
+    shell.set_custom_exc((KitError, StatusError), show)

@@ -2,7 +2,7 @@
 
     ---                                   a line of three dashes begins the next slide
     !figure flow 3                        a picture made by kitlib.views.deck_figures
-    !code kitlib.controllers.replicaset:ReplicaSetController.diff     code by symbol, never pasted
+    !code kitlib.controllers.replicaset:ReplicaSet.diff     code by symbol, never pasted
     !note …                               for the instructor: shown with the key `n`
 
 Code that is included by its symbol cannot go stale: if the symbol is gone, the build says so.
