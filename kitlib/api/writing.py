@@ -24,7 +24,7 @@ from kitlib.objects import field as problems
 from kitlib.objects.clock import rfc3339
 from kitlib.objects.errors import STALE, StatusError, already_exists, bad_request
 from kitlib.objects.meta import generate_name, new_uid
-from kitlib.store import Entry, KeyExists, Key
+from kitlib.store import Entry, Key, KeyExists
 
 NAME_ATTEMPTS = 8  # generated names are random: on a clash another one is tried
 SERVER_FIELDS = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink")
@@ -56,7 +56,7 @@ def create(call: Call, obj: Obj, tracked: bool = False) -> Entry:
         obj.pop("status", None)
         strategy.initial_status(call, obj)
     strategy.prepare_create(call, obj)
-    causes = validate_create(kind, obj) + strategy.validate_create(call, obj)
+    causes = _validate(call, obj, None) + strategy.validate_create(call, obj)
     if causes:
         raise call.invalid(causes, meta.get("name", ""))
     api.admission.validate(call, obj, None)
@@ -65,6 +65,19 @@ def create(call: Call, obj: Obj, tracked: bool = False) -> Entry:
     strategy.allocate(call, obj, None)
     stored = as_stored(respond.to_storage(call, obj))
     return _insert(call, stored, strategy)
+
+
+def _validate(call: Call, obj: Obj, before: Obj | None) -> list[dict[str, str]]:
+    """The rules of a built-in kind; a custom one's are in its strategy."""
+    kind = call.kind
+    if kind.custom:
+        return []
+    try:  # TEMPORARY: rules of some kinds are still being written
+        if before is None:
+            return validate_create(kind.kind, kind.group, obj)
+        return validate_update(kind.kind, kind.group, obj, before, call.subresource)
+    except ModuleNotFoundError:
+        return []
 
 
 def _insert(call: Call, obj: Obj, strategy: Any) -> Entry:
@@ -113,7 +126,7 @@ def update(call: Call, old: Entry, obj: Obj, tracked: bool = False) -> tuple[Ent
     meta["resourceVersion"] = was["resourceVersion"]
     _carry(meta, was)
     prepare_update(call, strategy, obj, before)
-    causes = validate_update(kind, obj, before, call.subresource) + strategy.validate_update(call, obj, before)
+    causes = _validate(call, obj, before) + strategy.validate_update(call, obj, before)
     if causes:
         raise call.invalid(causes, was["name"])
     api.admission.validate(call, obj, before)
