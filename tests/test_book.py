@@ -78,7 +78,8 @@ def test_code_on_a_slide_is_the_code():
 
 
 @pytest.mark.parametrize(("line", "part"), [("!figure nonsense", "no figure 'nonsense'"),
-                                            ("!figure flow x", "does not"), ("!code kitlib.nothing:x", "no module"), ("!code json:nothing", "has no")])
+                                            ("!figure flow x", "does not"),
+                                            ("!code kitlib.nothing:x", "no module"), ("!code json:nothing", "has no")])
 def test_a_bad_directive_names_file_and_line(tmp_path, line, part):
     deck = tmp_path / "deck.md"
     deck.write_text(f"# One\n\n---\n## Two\n\n{line}\n")
