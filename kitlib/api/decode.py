@@ -79,7 +79,7 @@ def check_kind(raw: dict[str, Any], kind: Kind) -> None:
     if kind.custom and not (version and name):
         missing = "Kind" if not name else "apiVersion"
         raise bad_request(f"Object '{missing}' is missing in the body")
-    if name and name != kind.kind or version and version != kind.api_version:
+    if (name and name != kind.kind) or (version and version != kind.api_version):
         raise bad_request(f"{name or kind.kind} in version {version or kind.api_version!r} cannot be handled as a "
                           f"{kind.kind}: no kind matches")
 
@@ -124,29 +124,36 @@ def read_json(data: bytes, want_repeated: bool = False) -> tuple[Any, list[str]]
     except orjson.JSONDecodeError as error:
         raise bad_request(f"error decoding JSON: {error}") from None
     if want_repeated and (data.count(b'":') != orjson.dumps(value).count(b'":') or _SPACED_KEY.search(data)):
-        return value, _repeated(data)
+        return _with_repeated(data, value)
     return value, []
 
 
-def _repeated(data: bytes) -> list[str]:
-    """The paths of fields that occur twice."""
+class _Pairs(dict):  # type: ignore[type-arg]
+    """A JSON object that remembers which of its keys came twice."""
+
+    twice: tuple[str, ...] = ()
+
+
+def _pairs(items: list[tuple[str, Any]]) -> _Pairs:
+    result, twice = _Pairs(), []
+    for key, item in items:
+        if key in result:
+            twice.append(key)
+            if isinstance(item, dict) and isinstance(result[key], dict):
+                item = {**result[key], **item}  # Go decodes the second into the same map or struct
+        result[key] = item
+    result.twice = tuple(twice)
+    return result
+
+
+def _with_repeated(data: bytes, value: Any) -> tuple[Any, list[str]]:
+    """The value as Go reads it, and the paths of the fields that occur twice."""
     found: list[str] = []
 
-    class Pairs(dict):  # type: ignore[type-arg]
-        twice: tuple[str, ...] = ()
-
-    def pairs(items: list[tuple[str, Any]]) -> Pairs:
-        result, twice = Pairs(), []
-        for key, item in items:
-            if key in result:
-                twice.append(key)
-            result[key] = item
-        result.twice = tuple(twice)
-        return result
-
     def walk(node: Any, path: str) -> None:
-        if isinstance(node, Pairs):
+        if isinstance(node, _Pairs):
             found.extend(f"{path}{key}" for key in node.twice)
+        if isinstance(node, dict):
             for key, item in node.items():
                 walk(item, f"{path}{key}.")
         elif isinstance(node, list):
@@ -154,10 +161,11 @@ def _repeated(data: bytes) -> list[str]:
                 walk(item, f"{path.rstrip('.')}[{index}].")
 
     try:
-        walk(json.loads(data, object_pairs_hook=pairs), "")
+        pairs = json.loads(data, object_pairs_hook=_pairs)
     except ValueError:  # orjson took what the standard library does not; then nothing is known about repetitions
-        return []
-    return found
+        return value, []
+    walk(pairs, "")
+    return (orjson.loads(orjson.dumps(pairs)), found) if found else (value, [])
 
 
 def read_yaml(data: bytes) -> tuple[Any, list[str]]:

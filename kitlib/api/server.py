@@ -47,7 +47,7 @@ class ApiServer:
 
     def __init__(self, store: Store, config: ApiConfig, clock: Clock, kinds: Iterable[Kind] | None = None) -> None:
         if kinds is None:
-            from kitlib.api.kinds import BUILTIN as kinds  # noqa: N811
+            from kitlib.api.kinds import BUILTIN as kinds
         self.store, self.config, self.clock = store, config, clock
         self.registry = Registry(kinds)
         self.writes = Writes()
@@ -82,8 +82,8 @@ class ApiServer:
     def _handle(self, request: Request) -> Answer:
         info = parse(request)
         user = request.user or self.authenticator.authenticate(request)
-        if "impersonate-user" in request.headers or any(h.startswith("impersonate-") for h in request.headers):
-            user = self.authenticator.impersonate(user, request)
+        if any(name.startswith("impersonate-") for name in request.headers):
+            user = self.authenticator.impersonate(user, request, info)
         self.authorizer.check(user, info)
         if not info.is_resource:
             return self._path(request, info)

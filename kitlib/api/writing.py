@@ -184,7 +184,8 @@ def save(call: Call, old: Entry, obj: Obj) -> tuple[Entry, bool]:
     strategy.allocate(call, obj, before)
     stored = as_stored(respond.to_storage(call, obj))
     meta = stored["metadata"]
-    gone = bool(meta.get("deletionTimestamp")) and not meta.get("finalizers") and strategy.ends(stored)
+    gone = bool(meta.get("deletionTimestamp")) and not meta.get("finalizers") and (
+        not meta.get("deletionGracePeriodSeconds") and strategy.ends(stored))
     if call.dry_run:
         return draft(call, stored), False
     key = old.key

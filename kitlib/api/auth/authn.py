@@ -18,6 +18,7 @@ from urllib.parse import unquote
 
 from kitlib.api.auth.tokens import ServiceAccountTokens, TokenInvalid
 from kitlib.api.request import ANONYMOUS, Request, User
+from kitlib.api.routing import RequestInfo
 from kitlib.objects.errors import bad_request, forbidden, unauthorized
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ class Authenticator:
         user = _known(self.accounts.user(token, wanted))
         return user, tuple(a for a in wanted if a in self.accounts.audiences(token))
 
-    def impersonate(self, user: User, request: Request) -> User:
+    def impersonate(self, user: User, request: Request, info: RequestInfo) -> User:
         """The user that a request wants to act as.  Raises 403 if its own user may not."""
         headers = request.headers
         name = headers.get("impersonate-user", "")
@@ -80,8 +81,8 @@ class Authenticator:
             return user
         for group, resource, sub, namespace, wanted in _attributes(name, groups, uid, extra):
             if not self._api.authorizer.may(user, "impersonate", group, resource, sub, namespace, wanted):
-                raise forbidden(group, resource, wanted, f'User "{user.name}" cannot impersonate resource '
-                                f'"{resource}" in API group "{group}"')
+                raise forbidden(info.group, info.resource, info.name, f'User "{user.name}" cannot impersonate '
+                                f'resource "{resource}" in API group "{group}" at the cluster scope')
         if name.startswith(ACCOUNT_PREFIX) and not groups:
             namespace = name.split(":")[2]
             groups = ["system:serviceaccounts", f"system:serviceaccounts:{namespace}"]

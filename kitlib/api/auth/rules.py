@@ -29,7 +29,7 @@ def allows(rule: Rule, verb: str, group: str, resource: str, subresource: str, n
 def _has_resource(rule: Rule, resource: str, subresource: str) -> bool:
     resources = rule.get("resources") or ()
     combined = f"{resource}/{subresource}" if subresource else resource
-    return EVERY in resources or combined in resources or bool(subresource) and f"{EVERY}/{subresource}" in resources
+    return EVERY in resources or combined in resources or (bool(subresource) and f"{EVERY}/{subresource}" in resources)
 
 
 def allows_path(rule: Rule, verb: str, path: str) -> bool:
@@ -41,7 +41,7 @@ def allows_path(rule: Rule, verb: str, path: str) -> bool:
 
 
 def _path_matches(pattern: str, path: str) -> bool:
-    return pattern in (EVERY, path) or pattern.endswith(EVERY) and path.startswith(pattern[:-1])
+    return pattern in (EVERY, path) or (pattern.endswith(EVERY) and path.startswith(pattern[:-1]))
 
 
 def not_covered(owned: Iterable[Rule], wanted: Iterable[Rule]) -> list[Rule]:
@@ -77,4 +77,4 @@ def _covers(owner: Rule, part: Rule) -> bool:
     if not _has_resource(owner, resource, subresource):
         return False
     names = owner.get("resourceNames")
-    return not names or bool(part.get("resourceNames")) and part["resourceNames"][0] in names
+    return not names or (bool(part.get("resourceNames")) and part["resourceNames"][0] in names)

@@ -92,11 +92,7 @@ class Strategy:
 
     def ends(self, obj: Obj) -> bool:
         """Whether an object without finalizers may go (a Namespace has some more in its spec)."""
-        return (obj["metadata"].get("deletionGracePeriodSeconds") or 0) == 0 or not self._graceful()
-
-    def _graceful(self) -> bool:
-        kind = self.api.registry.stored(self.storage)
-        return kind is not None and kind.graceful
+        return True
 
     def mark(self, call: Call, obj: Obj) -> None:
         """Change the object that is being marked for deletion."""

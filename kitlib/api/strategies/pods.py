@@ -60,7 +60,7 @@ class PodStrategy(Strategy):
 def _keep_in_step(status: Obj, before: Obj, one: str, many: str) -> None:
     """podIP is the first of podIPs; a writer who sets only one of them sets both."""
     single, plural = status.get(one), status.get(many)
-    if single and (not plural or single != before.get(one) and plural == before.get(many)):
+    if single and (not plural or (single != before.get(one) and plural == before.get(many))):
         status[many] = [{"ip": single}]
     elif plural and not single:
         status[one] = plural[0]["ip"]

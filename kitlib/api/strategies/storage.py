@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from kitlib.api.call import Call
 from kitlib.api.strategies.base import Obj, Strategy
+from kitlib.objects.clock import rfc3339
 
 
 class ClaimStrategy(Strategy):
@@ -18,6 +19,15 @@ class ClaimStrategy(Strategy):
     def initial_status(self, call: Call, obj: Obj) -> None:
         obj["status"] = {"phase": "Pending"}
 
+    def prepare_create(self, call: Call, obj: Obj) -> None:
+        """dataSource and dataSourceRef are two spellings of one thing; a namespace is possible only in the newer."""
+        spec = obj.setdefault("spec", {})
+        old, new = spec.get("dataSource"), spec.get("dataSourceRef")
+        if old and not new:
+            spec["dataSourceRef"] = dict(old)
+        elif new and not old and not new.get("namespace"):
+            spec["dataSource"] = dict(new)
+
 
 class VolumeStrategy(Strategy):
     """The strategy of PersistentVolumes."""
@@ -25,4 +35,9 @@ class VolumeStrategy(Strategy):
     returns_deleted = True
 
     def initial_status(self, call: Call, obj: Obj) -> None:
-        obj["status"] = {"phase": "Pending"}
+        obj["status"] = {"phase": "Pending", "lastPhaseTransitionTime": rfc3339(call.api.clock.now())}
+
+    def prepare_status(self, call: Call, obj: Obj, old: Obj) -> None:
+        status, before = obj.setdefault("status", {}), old.get("status") or {}
+        if status.get("phase") != before.get("phase"):
+            status["lastPhaseTransitionTime"] = rfc3339(call.api.clock.now())

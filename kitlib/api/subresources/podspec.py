@@ -10,11 +10,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from kitlib.api import decode, respond, writing
+from kitlib.api import decode, patching, respond, writing
 from kitlib.api.apply import apply
 from kitlib.api.call import Call
 from kitlib.api.request import Answer
-from kitlib.api.verbs import patch as patching
 from kitlib.api.verbs.get import find, get
 from kitlib.api.verbs.update import check_name, check_uid
 from kitlib.objects.meta import clone

@@ -10,13 +10,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from kitlib.api import decode, respond, writing
+from kitlib.api import decode, patching, respond, writing
 from kitlib.api.apply import apply_scale
 from kitlib.api.call import Call
 from kitlib.api.kind import Kind
 from kitlib.api.request import Answer, Response
 from kitlib.api.shapes import shape_of
-from kitlib.api.verbs import patch as patching
 from kitlib.api.verbs.get import find
 from kitlib.objects import field as problems
 from kitlib.objects.errors import STALE, StatusError, bad_request, invalid
