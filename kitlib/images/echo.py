@@ -136,8 +136,10 @@ def main():
                 close(connection)
         if stopping and not connections:
             break
-        for fd, _ in poll.poll(0.5):
-            if listening and fd == listener.fileno():
+        for fd, _ in poll.poll():
+            if fd == wake:
+                os.read(wake, 64)
+            elif listening and fd == listener.fileno():
                 accept()
             elif fd in connections:
                 on_event(connections[fd])
@@ -149,6 +151,10 @@ connections = {}
 poll = select.epoll()
 if __name__ == "__main__":
     signal.signal(signal.SIGTERM, on_term)
+    wake, woken = os.pipe()
+    os.set_blocking(woken, False)
+    signal.set_wakeup_fd(woken)  # so that a signal ends the wait
+    poll.register(wake, select.EPOLLIN)
     listener = socket.socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.bind(("0.0.0.0", PORT))

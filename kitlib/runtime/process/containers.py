@@ -22,29 +22,12 @@ from kitlib.runtime.process import processes
 from kitlib.runtime.process.isolation import Isolation
 from kitlib.runtime.process.logs import LogWriter
 from kitlib.runtime.process.loop import Loop
+from kitlib.runtime.process.paths import remove_tree
 from kitlib.runtime.process.task import Task
 
 CREATED, RUNNING, EXITED = "CONTAINER_CREATED", "CONTAINER_RUNNING", "CONTAINER_EXITED"
 Watcher = Callable[[int, bytes], None]
 Done = Callable[[str], None]
-
-
-def remove_tree(directory: str) -> None:
-    """`shutil.rmtree` without the compression modules it brings along; never follows a link out of the container."""
-    for parent, directories, files in os.walk(directory, topdown=False, onerror=lambda error: None):
-        for name in files:
-            _quietly(os.unlink, f"{parent}/{name}")
-        for name in directories:
-            path = f"{parent}/{name}"
-            _quietly(os.unlink if os.path.islink(path) else os.rmdir, path)
-    _quietly(os.rmdir, directory)
-
-
-def _quietly(remove: Callable[[str], None], path: str) -> None:
-    try:
-        remove(path)
-    except OSError:
-        pass  # another user's file (a container run as somebody else): it stays, and costs only its room
 
 
 class Container:

@@ -26,10 +26,10 @@ from collections.abc import Callable
 from typing import Any
 
 from kitlib.runtime.process import processes, syscalls
-from kitlib.runtime.process.containers import Container, Sandbox, remove_tree
+from kitlib.runtime.process.containers import Container, Sandbox
 from kitlib.runtime.process.isolation import discover
 from kitlib.runtime.process.loop import Loop
-from kitlib.runtime.process.paths import socket_path
+from kitlib.runtime.process.paths import remove_tree, socket_path
 from kitlib.runtime.process.streams import Stream
 from kitlib.runtime.process.task import Task
 
@@ -128,8 +128,8 @@ class Daemon:
         return [container for container in self.containers.values() if container.sandbox == sandbox]
 
     def do_hello(self, reply: Reply) -> None:
-        isolation = {name: getattr(self.isolation, name) for name in self.isolation.__dataclass_fields__}
-        reply({"version": VERSION, "pid": os.getpid(), "ephemeral": self._ephemeral, "isolation": isolation})
+        reply({"version": VERSION, "pid": os.getpid(), "ephemeral": self._ephemeral,
+               "isolation": self.isolation._asdict()})
 
     def do_list(self, reply: Reply) -> None:
         reply({"sandboxes": [sandbox.describe() for sandbox in self.sandboxes.values()],

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import ctypes
 import struct
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from kitlib.runtime.process import syscalls
 from kitlib.runtime.process.syscalls import number, syscall
@@ -34,8 +34,7 @@ _IDENTITY_CALLS = ("setuid", "setgid", "setreuid", "setregid", "setresuid", "set
                    "chown", "fchown", "lchown", "fchownat")  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Wanted:
+class Wanted(NamedTuple):
     """What a container's filter has to catch; it depends on what the machine gives for free."""
 
     addresses: bool = True

@@ -16,19 +16,18 @@ import os
 import socket
 import sys
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from typing import NamedTuple
 
 from kitlib.objects import lowports
 from kitlib.runtime.process import filter as seccomp
 from kitlib.runtime.process import rootfs, syscalls
 from kitlib.runtime.process.loop import Loop
 from kitlib.runtime.process.notifier import Notifier
+from kitlib.runtime.process.paths import remove_tree
 from kitlib.runtime.process.sockaddr import PodAddress
 
 
-@dataclass(frozen=True)
-class Isolation:
+class Isolation(NamedTuple):
     """`port_start`: the first port a Pod may bind as it is.  The `why_not`s are empty where the thing works."""
 
     namespaces: bool
@@ -39,8 +38,7 @@ class Isolation:
     why_no_notifications: str = ""
 
 
-@dataclass(frozen=True)
-class Finding:
+class Finding(NamedTuple):
     """One line of the doctor's report."""
 
     name: str
@@ -73,22 +71,24 @@ def _in_child(flags: int, work: Callable[[], None]) -> str:
 
 
 def _try_namespaces(user_namespace: bool) -> str:
-    import tempfile  # late, like all below: the daemon stays small
-
     outside = os.geteuid(), os.getegid()
     image = {"files": {}, "links": {}, "directories": [], "host_programs": True}
     spec = {"mounts": [], "image": image, "etc": {}, "readonly_rootfs": False, "hostname": "probe"}
 
-    with tempfile.TemporaryDirectory() as root:
+    root = os.path.join(os.environ.get("TMPDIR", "/tmp"), f"kit-probe-{os.getpid()}")  # tempfile costs 3 MB
+    os.mkdir(root, 0o700)
 
-        def work() -> None:
-            if user_namespace:
-                rootfs.map_user(*outside, 0, 0)
-            rootfs.build(root, spec)
-            os.stat("/usr")
+    def work() -> None:
+        if user_namespace:
+            rootfs.map_user(*outside, 0, 0)
+        rootfs.build(root, spec)
+        os.stat("/usr")
 
-        flags = syscalls.CLONE_NEWNS | syscalls.CLONE_NEWPID | syscalls.CLONE_NEWUTS | syscalls.CLONE_NEWIPC
+    flags = syscalls.CLONE_NEWNS | syscalls.CLONE_NEWPID | syscalls.CLONE_NEWUTS | syscalls.CLONE_NEWIPC
+    try:
         return _in_child(flags | (syscalls.CLONE_NEWUSER if user_namespace else 0), work)
+    finally:
+        remove_tree(root)
 
 
 _PROBE_ADDRESS = "127.127.255.254"
@@ -155,7 +155,7 @@ def discover(low_ports: str = "auto") -> Isolation:
 
 def python_command(module: str, *arguments: str) -> tuple[list[str], dict[str, str]]:
     """A light Python of our own: no site-packages, so only the standard library and kitlib."""
-    place = str(Path(__file__).resolve().parents[3])
+    place = os.path.realpath(__file__).rsplit("/kitlib/", 1)[0]
     env = {"PYTHONPATH": place, "PYTHONDONTWRITEBYTECODE": "1", "PATH": os.environ.get("PATH", os.defpath)}
     if "TMPDIR" in os.environ:
         env["TMPDIR"] = os.environ["TMPDIR"]
@@ -164,7 +164,7 @@ def python_command(module: str, *arguments: str) -> tuple[list[str], dict[str, s
 
 def probe() -> list[Finding]:
     """What `kit doctor` prints about the process runtime."""
-    import shutil
+    import shutil  # late: the daemon, which imports this module too, stays small
     import subprocess
 
     command, env = python_command("kitlib.runtime.process.isolation")
@@ -191,4 +191,4 @@ def probe() -> list[Finding]:
 
 
 if __name__ == "__main__":
-    print(json.dumps(asdict(discover())))
+    print(json.dumps(discover()._asdict()))

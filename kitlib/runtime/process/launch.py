@@ -22,8 +22,7 @@ import socket
 import stat
 import termios
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from kitlib.runtime.process import filter as seccomp
 from kitlib.runtime.process import hostview, processes, rootfs, syscalls
@@ -33,8 +32,7 @@ _CONTAINER_NAMESPACES = (syscalls.CLONE_NEWNS | syscalls.CLONE_NEWPID | syscalls
 _JOINED = ("user", "mnt", "uts", "ipc", "pid")
 
 
-@dataclass(frozen=True)
-class Job:
+class Job(NamedTuple):
     """What to start.  `join`: the pid of a container's first process whose namespaces to enter (0: make new ones)."""
 
     spec: Mapping[str, Any]
@@ -105,7 +103,8 @@ def _become(job: Job, channel: socket.socket) -> None:
     _enter(cwd, create=isolation.namespaces and not spec["readonly_rootfs"])
     if not isolation.user_namespace:
         _identity(spec, outside[0])
-    syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
+    if not job.join:  # a container ends with the daemon; an exec's parent ends at once, by design
+        syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
     os.environ.clear()
     program = _find(argv[0], env.get("PATH", ""))
     if isolation.notifications:

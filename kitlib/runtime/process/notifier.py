@@ -22,6 +22,7 @@ import errno
 import fcntl
 import os
 import select
+import signal
 import socket
 import struct
 from collections import OrderedDict
@@ -37,6 +38,7 @@ _REQUEST = struct.Struct("=QIIiIQ6Q")  # id, pid, flags, nr, arch, instruction p
 _KINDS = (socket.SOCK_STREAM, socket.SOCK_DGRAM)
 _IP_BIND_ADDRESS_NO_PORT = 24
 _HELD = 32
+_OUR_SIGNALS = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _MAX_DATAGRAM = 65536
 
 
@@ -160,9 +162,8 @@ class Notifier:
         if args[1] & socket.SOCK_NONBLOCK:
             made.setblocking(False)
         self._source(made.fileno(), sockaddr.make(made.family, self._pod.packed, 0))
-        flags = os.O_CLOEXEC if args[1] & socket.SOCK_CLOEXEC else 0
         try:
-            fcntl.ioctl(self._listener, _ADDFD, struct.pack("=QIIII", request, _ADDFD_SEND, made.fileno(), 0, flags))
+            self._hand_over(request, made.fileno(), os.O_CLOEXEC if args[1] & socket.SOCK_CLOEXEC else 0)
         except OSError as error:
             made.close()
             if error.errno == errno.ENOENT:
@@ -173,6 +174,18 @@ class Notifier:
         if len(self._held) > _HELD:
             os.close(self._held.popitem(last=False)[1])
         return None
+
+    def _hand_over(self, request: int, fd: int, flags: int) -> None:
+        """Put a descriptor into the program, and its number into the answer.
+
+        With signals blocked: if one interrupts this ioctl at the wrong moment, the kernel (seen with 6.18) has marked the
+        request as answered but adds no descriptor, and the program's socket() returns 0.
+        """
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, _OUR_SIGNALS)
+        try:
+            fcntl.ioctl(self._listener, _ADDFD, struct.pack("=QIIII", request, _ADDFD_SEND, fd, 0, flags))
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     @staticmethod
     def _source(fd: int, address: bytes) -> None:

@@ -15,7 +15,7 @@ from __future__ import annotations
 import errno
 import socket
 import struct
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from kitlib.objects import lowports
 
@@ -24,8 +24,7 @@ _MAPPED = b"\0" * 10 + b"\xff\xff"
 _ANY6, _LOOPBACK6 = b"\0" * 16, b"\0" * 15 + b"\1"
 
 
-@dataclass(frozen=True)
-class PodAddress:
+class PodAddress(NamedTuple):
     """A Pod's own address; `port_start`: the first port that may be bound as it is."""
 
     ip: str
@@ -36,8 +35,7 @@ class PodAddress:
         return socket.inet_aton(self.ip)
 
 
-@dataclass(frozen=True)
-class Rewritten:
+class Rewritten(NamedTuple):
     """`sockaddr`: use this one instead; `error`: refuse; `outside`: leave it and drop the Pod's source address."""
 
     sockaddr: bytes | None = None

@@ -15,7 +15,6 @@ from typing import Any
 from kitlib.runtime.process import processes
 from kitlib.runtime.process.containers import RUNNING, Container
 from kitlib.runtime.process.loop import Loop
-from kitlib.runtime.process.task import Task
 
 STDIN, STDOUT, STDERR, END, RESIZE, CLOSE_STDIN, KILL = 0, 1, 2, 3, 4, 5, 6
 _MUCH = 1024 * 1024

@@ -1,0 +1,1 @@
+"""Addresses, kube-proxy and DNS of the embedded cluster."""

@@ -1,0 +1,118 @@
+"""The proxy process: desired state in, what is bound out; both JSON lines.
+
+    stdin   {"generation": 7, "services": [{"ip", "port", "protocol", "session_affinity", "endpoints": ["ip:port", …]}, …]}
+    stdout  {"generation": 7, "bound": ["ip:port/TCP", …], "mapped": {"ip:80/TCP": 61080}, "failed": {"ip:port/TCP": why}}
+
+Every line on stdin is the whole state; the process finds the difference and leaves what did not change alone.
+`session_affinity` is in seconds, 0 for none.  Low ports that this user may not bind are mapped by objects/lowports.py.  The
+process ends when its standard input does: with the cluster process.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import sys
+from typing import Any
+
+from kitlib.network.proxy.balance import Endpoint
+from kitlib.network.proxy.tcp import TcpService
+from kitlib.network.proxy.udp import UdpService
+from kitlib.objects import lowports
+
+_SWEEP_SECONDS = 5.0
+_LONGEST_LINE = 64 * 1024 * 1024
+Service = TcpService | UdpService
+Key = tuple[str, int, str]
+
+
+class Proxy:
+    def __init__(self, port_start: int) -> None:
+        self._port_start = port_start
+        self._services: dict[Key, Service] = {}
+
+    async def apply(self, state: dict[str, Any]) -> dict[str, Any]:
+        """Make the listeners be what the state says; tell what could be bound."""
+        wanted = {(entry["ip"], entry["port"], entry["protocol"]): entry for entry in state["services"]}
+        for key in [key for key in self._services if key not in wanted]:
+            self._services.pop(key).close()
+        failed: dict[str, str] = {}
+        for key, entry in wanted.items():
+            problem = await self._apply_one(key, entry)
+            if problem:
+                failed[_label(key)] = problem
+        bound = [key for key, service in self._services.items() if service.is_open]
+        mapped = {_label(key): self._services[key].bound_port for key in bound if self._services[key].bound_port != key[1]}
+        return {"generation": state.get("generation", 0), "bound": sorted(map(_label, bound)), "mapped": mapped, "failed": failed}
+
+    async def _apply_one(self, key: Key, entry: dict[str, Any]) -> str:
+        ip, port, protocol = key
+        service = self._services.get(key)
+        if service is None:
+            if protocol not in ("TCP", "UDP"):
+                return f"the userspace proxy has no {protocol}"
+            service = self._services[key] = (TcpService if protocol == "TCP" else UdpService)(ip, port, self._port_start)
+        service.balancer.update([Endpoint.parse(text) for text in entry["endpoints"]], entry.get("session_affinity") or 0)
+        if not entry["endpoints"]:
+            service.close()
+        elif not service.is_open:
+            try:
+                await service.open()
+            except OSError as error:
+                return os.strerror(error.errno) if error.errno else str(error)
+        return ""
+
+    def sweep(self) -> None:
+        for service in self._services.values():
+            if isinstance(service, UdpService):
+                service.sweep()
+
+    def close(self) -> None:
+        for service in self._services.values():
+            service.close()
+
+
+def _label(key: Key) -> str:
+    return f"{key[0]}:{key[1]}/{key[2]}"
+
+
+async def _sweeping(proxy: Proxy) -> None:
+    while True:
+        await asyncio.sleep(_SWEEP_SECONDS)
+        proxy.sweep()
+
+
+async def serve(port_start: int) -> None:
+    loop = asyncio.get_running_loop()
+    reader = asyncio.StreamReader(limit=_LONGEST_LINE)
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin.buffer)
+    proxy = Proxy(port_start)
+    sweeping = loop.create_task(_sweeping(proxy))
+    while line := await reader.readline():
+        report = await proxy.apply(json.loads(line))
+        print(json.dumps(report), flush=True)
+    sweeping.cancel()
+    proxy.close()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="kitlib.network.proxy.main")
+    parser.add_argument("--low-ports", default="auto", choices=("auto", "direct", "map"))
+    options = parser.parse_args()
+    start = {"direct": 0, "map": 1024}.get(options.low_ports, lowports.unprivileged_port_start())
+    import resource
+
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    try:
+        import uvloop
+    except ImportError:  # slower, but the same
+        asyncio.run(serve(start))
+    else:
+        uvloop.run(serve(start))
+
+
+if __name__ == "__main__":
+    main()

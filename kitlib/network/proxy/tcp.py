@@ -1,0 +1,158 @@
+"""TCP: one connection in, one connection out, bytes both ways.
+
+The outgoing connection carries the client's own address wherever that is one of the machine's (127.x.x.x), so a Pod sees
+who called it, as behind kube-proxy's iptables rules.  A direction that is closed is closed on the other side too, and the
+other direction goes on.  Whoever reads slowly slows the sender down, never fills our memory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+
+from kitlib.network.proxy.balance import Balancer, Endpoint
+from kitlib.objects import lowports
+
+_IP_BIND_ADDRESS_NO_PORT = 24
+_DIAL_TIMEOUTS = (0.25, 0.5, 1.0, 2.0)  # userspace kube-proxy's endpointDialTimeouts
+
+
+class _Half(asyncio.Protocol):
+    """One of a pair's two connections."""
+
+    transport: asyncio.Transport | None = None
+    peer: _Half | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport) or hasattr(transport, "write")
+        self.transport = transport  # type: ignore[assignment]
+
+    def data_received(self, data: bytes) -> None:
+        if self.peer is not None and self.peer.transport is not None:
+            self.peer.transport.write(data)
+
+    def eof_received(self) -> bool:
+        if self.peer is not None and self.peer.transport is not None and self.peer.transport.can_write_eof():
+            self.peer.transport.write_eof()
+            return True
+        return False
+
+    def pause_writing(self) -> None:
+        if self.peer is not None and self.peer.transport is not None:
+            self.peer.transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        if self.peer is not None and self.peer.transport is not None and not self.peer.transport.is_closing():
+            self.peer.transport.resume_reading()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        peer, self.peer = self.peer, None
+        if peer is not None and peer.transport is not None:
+            peer.peer = None
+            if error is not None:  # a reset is passed on as a reset
+                peer.transport.abort()
+            else:
+                peer.transport.close()
+
+
+class _Inbound(_Half):
+    """The client's side; chooses the endpoint and dials it before it reads anything."""
+
+    def __init__(self, service: TcpService) -> None:
+        self._service = service
+        self._dialling: asyncio.Task[None] | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        assert self.transport is not None
+        self.transport.pause_reading()
+        self._dialling = asyncio.get_running_loop().create_task(self._dial())
+
+    async def _dial(self) -> None:
+        assert self.transport is not None
+        client = self.transport.get_extra_info("peername")[0]
+        failed: list[Endpoint] = []
+        for timeout in _DIAL_TIMEOUTS:
+            endpoint = self._service.balancer.choose(client, failed)
+            if endpoint is None:
+                break
+            try:
+                outbound = await asyncio.wait_for(self._connect(endpoint, client), timeout)
+            except (OSError, asyncio.TimeoutError):
+                failed.append(endpoint)
+                continue
+            if self.transport.is_closing():
+                assert outbound.transport is not None
+                outbound.transport.close()
+                return
+            self.peer, outbound.peer = outbound, self
+            self.transport.resume_reading()
+            assert outbound.transport is not None
+            outbound.transport.resume_reading()
+            return
+        self.transport.abort()
+
+    async def _connect(self, endpoint: Endpoint, client: str) -> _Half:
+        loop = asyncio.get_running_loop()
+        outgoing = socket.socket()
+        try:
+            outgoing.setblocking(False)
+            if client.startswith("127.") and endpoint.ip.startswith("127."):
+                outgoing.setsockopt(socket.IPPROTO_IP, _IP_BIND_ADDRESS_NO_PORT, 1)
+                outgoing.bind((client, 0))
+            await loop.sock_connect(outgoing, (endpoint.ip, lowports.reachable(endpoint.port, self._service.port_start)))
+            _, half = await loop.create_connection(_Outbound, sock=outgoing)
+        except BaseException:
+            outgoing.close()
+            raise
+        return half
+
+    def connection_lost(self, error: Exception | None) -> None:
+        if self._dialling is not None and not self._dialling.done():
+            self._dialling.cancel()
+        super().connection_lost(error)
+
+
+class _Outbound(_Half):
+    """The endpoint's side; waits until it is paired."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        assert self.transport is not None
+        self.transport.pause_reading()
+
+
+class TcpService:
+    """One Service port.  `open` listens; `close` stops that, and what is connected stays connected."""
+
+    def __init__(self, ip: str, port: int, port_start: int) -> None:
+        self.ip, self.port, self.port_start = ip, port, port_start
+        self.balancer = Balancer()
+        self._server: asyncio.Server | None = None
+
+    @property
+    def bound_port(self) -> int:
+        return lowports.reachable(self.port, self.port_start)
+
+    async def open(self) -> None:
+        listener = socket.socket()
+        try:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind((self.ip, self.bound_port))
+            listener.setblocking(False)
+            loop = asyncio.get_running_loop()
+            self._server = await loop.create_server(lambda: _Inbound(self), sock=listener, backlog=1024)
+        except BaseException:
+            listener.close()
+            raise
+
+    def close(self) -> None:
+        if self._server is not None:
+            with contextlib.suppress(RuntimeError):  # the loop is closing too
+                self._server.close()
+            self._server = None
+
+    @property
+    def is_open(self) -> bool:
+        return self._server is not None
