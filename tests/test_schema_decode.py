@@ -29,7 +29,8 @@ def test_unknown_fields_are_named_with_their_place_and_dropped() -> None:
 
 
 def test_the_input_is_not_changed() -> None:
-    body = {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "ports": [{"containerPort": 1}]}]}}
+    containers = [{"name": "c", "ports": [{"containerPort": 1}]}]
+    body = {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": containers}}
     before = copy.deepcopy(body)
     decoded = POD.decode(body)
     decoded.obj["metadata"]["labels"]["x"] = "y"
