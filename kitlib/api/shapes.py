@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from kitlib.api.kind import Kind
+from kitlib.objects.errors import bad_request
 from kitlib.objects.schema.schema import Schema, schema_for
 from kitlib.objects.schema.typenode import TypeNode
 
@@ -49,12 +50,15 @@ class BuiltIn:
         made["kind"], made["apiVersion"] = self.kind.kind, self.kind.api_version
         if "metadata" not in made:
             made["metadata"] = {}
-        return made, self._schema.refusal(problems[0]) if problems else "", unknown
+        return made, problems[0].message if problems else "", unknown
 
     def protobuf(self, data: bytes) -> dict[str, Any]:
-        from kitlib.objects.schema.protobuf import decode
+        from kitlib.objects.schema.protobuf import ProtobufError, decode
 
-        return decode(data)
+        try:
+            return decode(data)
+        except ProtobufError as error:
+            raise bad_request(f"unable to decode the body: {error}") from None
 
 
 _built_in: dict[tuple[str, str, str], BuiltIn] = {}
