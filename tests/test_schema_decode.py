@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from kitlib.objects.schema import find_duplicate_fields, schema_for
+from kitlib.objects.schema import schema_for
 from kitlib.objects.schema.tables import folders, table
 
 DEPLOYMENT = schema_for("apps", "v1", "Deployment")
@@ -171,15 +171,3 @@ def test_an_unknown_kind_is_a_key_error() -> None:
 
 def test_options_belong_to_every_group() -> None:
     assert schema_for("policy", "v1", "DeleteOptions").ref == "meta/v1.DeleteOptions"
-
-
-@pytest.mark.parametrize(("raw", "paths"), [
-    (b'{"a":1,"b":{"c":[{"d":1,"d":2}]},"a":3}', ["a", "b.c[0].d"]),
-    (b'{"a":1,"b":{"a":1}}', []),
-    (b'{"a":"\\"a\\":1"}', []),
-    (b'{"a":1,"a":2,"a":3}', ["a"]),
-    (b"not json", []),
-    (b"[" * 100_000, []),
-])
-def test_duplicate_fields_are_found_in_the_raw_body(raw: bytes, paths: list[str]) -> None:
-    assert find_duplicate_fields(raw) == paths

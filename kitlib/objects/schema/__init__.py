@@ -3,9 +3,8 @@
 Here is only knowledge about types.  Nothing in this package knows about requests, storage or users.
 """
 
-from kitlib.objects.schema.duplicates import find_duplicate_fields
 from kitlib.objects.schema.report import Problem
 from kitlib.objects.schema.schema import Decoded, Schema, schema_for
 from kitlib.objects.schema.typenode import ANY, TypeNode
 
-__all__ = ["ANY", "Decoded", "Problem", "Schema", "TypeNode", "find_duplicate_fields", "schema_for"]
+__all__ = ["ANY", "Decoded", "Problem", "Schema", "TypeNode", "schema_for"]

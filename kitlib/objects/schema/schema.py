@@ -28,7 +28,7 @@ class Decoded(NamedTuple):
 
     obj: dict[str, Any]
     problems: list[Problem]
-    unknown: list[str]  # paths; a field twice in the raw JSON is found by `find_duplicate_fields`
+    unknown: list[str]  # paths
 
 
 class Schema:

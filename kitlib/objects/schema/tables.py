@@ -14,9 +14,10 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from functools import cache
-from importlib import resources
+from pathlib import Path
 from typing import Any, NamedTuple
 
+DATA = Path(__file__).parent / "data"
 SCALARS = frozenset(("string", "bool", "int32", "int64", "double", "bytes", "quantity", "time", "microtime",
                      "duration", "int-or-string", "any", "schema-or-array", "schema-or-bool", "schema-or-strings"))
 
@@ -72,7 +73,7 @@ def folder_of(group: str, version: str) -> str:
 @cache
 def table(folder: str) -> Table:
     """The table of a package such as "apps/v1".  KeyError if there is none."""
-    file = resources.files("kitlib.objects.schema") / "data" / f"{folder.replace('/', '_')}.json"
+    file = DATA / f"{folder.replace('/', '_')}.json"
     if not file.is_file():
         raise KeyError(f"no schema table for {folder}")
     return Table(folder, json.loads(file.read_bytes()))
@@ -80,9 +81,7 @@ def table(folder: str) -> Table:
 
 def folders() -> list[str]:
     """Every package that has a table."""
-    data = resources.files("kitlib.objects.schema") / "data"
-    names = sorted(entry.name[:-5] for entry in data.iterdir() if entry.name.endswith(".json"))
-    return ["/".join(name.rsplit("_", 1)) for name in names]
+    return ["/".join(file.stem.rsplit("_", 1)) for file in sorted(DATA.glob("*.json"))]
 
 
 def split(ref: str) -> tuple[str, str]:
