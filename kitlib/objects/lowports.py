@@ -1,8 +1,8 @@
 """Low ports, where the kernel keeps ports under 1024 for root.
 
 A Pod may listen on port 80 all the same: on such a machine every address of a cluster has its ports below
-`unprivileged_port_start()` moved up by one fixed rule.  Whoever dials such an address (another Pod, the proxy, a probe, a
-port-forward) applies the same rule, so nobody has to be told: PODIP:80 is PODIP:61080 for all of them.
+`unprivileged_port_start()` moved up by one fixed rule.  Whoever dials such an address (another Pod, the proxy, a
+probe, a port-forward) applies the same rule, so nobody has to be told: PODIP:80 is PODIP:61080 for all of them.
 
 The upper range lies above Linux's ephemeral ports (32768-60999), so no client socket is ever in the way.
 """

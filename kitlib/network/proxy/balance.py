@@ -38,7 +38,8 @@ class Balancer:
             self._next = endpoints.index(last) + 1 if last in endpoints else min(self._next, len(endpoints))
         self.endpoints = list(endpoints)
         self.affinity = affinity
-        self._sticky = {client: kept for client, kept in self._sticky.items() if kept[0] in endpoints} if affinity else {}
+        kept = {client: entry for client, entry in self._sticky.items() if entry[0] in endpoints}
+        self._sticky = kept if affinity else {}
 
     def choose(self, client: str, failed: Sequence[Endpoint] = ()) -> Endpoint | None:
         """An endpoint for a client's connection, none of those that it has already tried; None if there is no other."""

@@ -31,7 +31,8 @@ class ProxyProcess:
     async def start(self) -> None:
         command = [sys.executable, "-m", "kitlib.network.proxy.main", "--low-ports", self._low_ports]
         self._process = await asyncio.create_subprocess_exec(
-            *command, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, limit=_LONGEST_LINE, start_new_session=True)
+            *command, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, limit=_LONGEST_LINE,
+            start_new_session=True)  # a Ctrl-C meant for the cluster process is not for this one
         self._reading = asyncio.create_task(self._read(self._process), name="proxy reports")
 
     async def _read(self, process: asyncio.subprocess.Process) -> None:

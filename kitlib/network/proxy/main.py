@@ -1,11 +1,13 @@
 """The proxy process: desired state in, what is bound out; both JSON lines.
 
-    stdin   {"generation": 7, "services": [{"ip", "port", "protocol", "session_affinity", "endpoints": ["ip:port", …]}, …]}
-    stdout  {"generation": 7, "bound": ["ip:port/TCP", …], "mapped": {"ip:80/TCP": 61080}, "failed": {"ip:port/TCP": why}}
+    stdin   {"generation": 7, "services": [
+              {"ip", "port", "protocol", "session_affinity", "endpoints": ["ip:port", …]}, …]}
+    stdout  {"generation": 7, "bound": ["ip:port/TCP", …], "mapped": {"ip:80/TCP": 61080},
+             "failed": {"ip:port/TCP": why}}
 
 Every line on stdin is the whole state; the process finds the difference and leaves what did not change alone.
-`session_affinity` is in seconds, 0 for none.  Low ports that this user may not bind are mapped by objects/lowports.py.  The
-process ends when its standard input does: with the cluster process.
+`session_affinity` is in seconds, 0 for none.  Low ports that this user may not bind are mapped by
+objects/lowports.py.  The process ends when its standard input does: with the cluster process.
 """
 
 from __future__ import annotations
@@ -44,8 +46,9 @@ class Proxy:
             if problem:
                 failed[_label(key)] = problem
         bound = [key for key, service in self._services.items() if service.is_open]
-        mapped = {_label(key): self._services[key].bound_port for key in bound if self._services[key].bound_port != key[1]}
-        return {"generation": state.get("generation", 0), "bound": sorted(map(_label, bound)), "mapped": mapped, "failed": failed}
+        ports = {key: self._services[key].bound_port for key in bound}
+        return {"generation": state.get("generation", 0), "bound": sorted(map(_label, bound)), "failed": failed,
+                "mapped": {_label(key): port for key, port in ports.items() if port != key[1]}}  # fmt: skip
 
     async def _apply_one(self, key: Key, entry: dict[str, Any]) -> str:
         ip, port, protocol = key
@@ -53,8 +56,10 @@ class Proxy:
         if service is None:
             if protocol not in ("TCP", "UDP"):
                 return f"the userspace proxy has no {protocol}"
-            service = self._services[key] = (TcpService if protocol == "TCP" else UdpService)(ip, port, self._port_start)
-        service.balancer.update([Endpoint.parse(text) for text in entry["endpoints"]], entry.get("session_affinity") or 0)
+            kind = TcpService if protocol == "TCP" else UdpService
+            service = self._services[key] = kind(ip, port, self._port_start)
+        endpoints = [Endpoint.parse(text) for text in entry["endpoints"]]
+        service.balancer.update(endpoints, entry.get("session_affinity") or 0)
         if not entry["endpoints"]:
             service.close()
         elif not service.is_open:

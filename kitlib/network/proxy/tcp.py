@@ -1,8 +1,8 @@
 """TCP: one connection in, one connection out, bytes both ways.
 
-The outgoing connection carries the client's own address wherever that is one of the machine's (127.x.x.x), so a Pod sees
-who called it, as behind kube-proxy's iptables rules.  A direction that is closed is closed on the other side too, and the
-other direction goes on.  Whoever reads slowly slows the sender down, never fills our memory.
+The outgoing connection carries the client's own address wherever that is one of the machine's (127.x.x.x), so a Pod
+sees who called it, as behind kube-proxy's iptables rules.  A direction that is closed is closed on the other side
+too, and the other direction goes on.  Whoever reads slowly slows the sender down, never fills our memory.
 """
 
 from __future__ import annotations
@@ -101,7 +101,8 @@ class _Inbound(_Half):
             if client.startswith("127.") and endpoint.ip.startswith("127."):
                 outgoing.setsockopt(socket.IPPROTO_IP, _IP_BIND_ADDRESS_NO_PORT, 1)
                 outgoing.bind((client, 0))
-            await loop.sock_connect(outgoing, (endpoint.ip, lowports.reachable(endpoint.port, self._service.port_start)))
+            port = lowports.reachable(endpoint.port, self._service.port_start)
+            await loop.sock_connect(outgoing, (endpoint.ip, port))
             _, half = await loop.create_connection(_Outbound, sock=outgoing)
         except BaseException:
             outgoing.close()

@@ -1,7 +1,8 @@
 """From an image and a container's config to what the daemon starts: the role of an OCI bundle's config.json.
 
-Source: containerd's internal/cri/server/container_create.go and pkg/oci; kubelet's pkg/kubelet/kubelet_pods.go for /etc/hosts
-and network/dns for /etc/resolv.conf; the image-spec for how command, args, entrypoint and cmd replace each other.
+Source: containerd's internal/cri/server/container_create.go and pkg/oci; kubelet's pkg/kubelet/kubelet_pods.go for
+/etc/hosts and network/dns for /etc/resolv.conf; the image-spec for how command, args, entrypoint and cmd replace each
+other.
 """
 
 from __future__ import annotations
@@ -28,12 +29,13 @@ def command_line(image: ImageConfig, config: ContainerConfig) -> list[str]:
     """A Pod's `command` replaces the entrypoint, and drops the image's cmd too; its `args` replace the cmd."""
     argv = [*(config.command or image.entrypoint), *(config.args or (() if config.command else image.cmd))]
     if not argv:
-        raise RuntimeError_("CreateContainerError", f'failed to generate container "{config.name}" spec: failed to generate '
-                            "spec: no command specified")  # fmt: skip
+        raise RuntimeError_("CreateContainerError", f'failed to generate container "{config.name}" spec: failed to '
+                            "generate spec: no command specified")  # fmt: skip
     return argv
 
 
-def environment(image: ImageConfig, config: ContainerConfig, sandbox: PodSandboxConfig, *, own_address: bool) -> dict[str, str]:
+def environment(image: ImageConfig, config: ContainerConfig, sandbox: PodSandboxConfig, *,
+                own_address: bool) -> dict[str, str]:
     env = {"PATH": DEFAULT_PATH, "HOME": "/root", **dict(image.env), "HOSTNAME": sandbox.hostname}
     if config.tty:
         env["TERM"] = "xterm"
@@ -44,7 +46,8 @@ def environment(image: ImageConfig, config: ContainerConfig, sandbox: PodSandbox
 
 def hosts(sandbox: PodSandboxConfig) -> str:
     lines = ["# Kubernetes-managed hosts file.", "127.0.0.1\tlocalhost", "::1\tlocalhost ip6-localhost ip6-loopback",
-             "fe00::0\tip6-localnet", "fe00::0\tip6-mcastprefix", "fe00::1\tip6-allnodes", "fe00::2\tip6-allrouters"]  # fmt: skip
+             "fe00::0\tip6-localnet", "fe00::0\tip6-mcastprefix", "fe00::1\tip6-allnodes",
+             "fe00::2\tip6-allrouters"]  # fmt: skip
     if sandbox.ip:
         lines.append(f"{sandbox.ip}\t{sandbox.hostname}")
     if sandbox.host_aliases:
@@ -72,23 +75,27 @@ def _mounts(image: ImageConfig, config: ContainerConfig) -> list[dict[str, Any]]
     for mount in config.mounts:
         if not os.path.exists(mount.host_path):
             raise RuntimeError_("CreateContainerError", f'failed to generate container "{config.name}" spec: failed to '
-                                f"apply OCI options: failed to stat {mount.host_path!r}: no such file or directory")  # fmt: skip
+                                f'apply OCI options: failed to stat "{mount.host_path}": no such file or directory')
         path = posixpath.normpath("/" + mount.container_path)
         mounts = [other for other in mounts if other["container_path"] != path]
-        mounts.append({"container_path": path, "host_path": os.path.realpath(mount.host_path), "readonly": mount.readonly})
+        source = os.path.realpath(mount.host_path)
+        mounts.append({"container_path": path, "host_path": source, "readonly": mount.readonly})
     return mounts
 
 
-def build(image: ImageConfig, config: ContainerConfig, sandbox: PodSandboxConfig, *, own_address: bool) -> dict[str, Any]:
+def build(image: ImageConfig, config: ContainerConfig, sandbox: PodSandboxConfig, *,
+          own_address: bool) -> dict[str, Any]:
     """The daemon's `spec` of a container."""
     mounts = _mounts(image, config)
     mounted = {mount["container_path"] for mount in mounts}
-    etc = {"/etc/hosts": hosts(sandbox), "/etc/resolv.conf": resolv_conf(sandbox), "/etc/hostname": sandbox.hostname + "\n",
-           "/etc/passwd": _PASSWD, "/etc/group": _GROUP}  # fmt: skip
+    etc = {"/etc/hosts": hosts(sandbox), "/etc/resolv.conf": resolv_conf(sandbox),
+           "/etc/hostname": sandbox.hostname + "\n", "/etc/passwd": _PASSWD, "/etc/group": _GROUP}  # fmt: skip
     argv = command_line(image, config)
     env = environment(image, config, sandbox, own_address=own_address)
     if any("\0" in text for text in (*argv, *env, *env.values())):
         raise RuntimeError_("CreateContainerError", f'container "{config.name}": a zero byte in command, args or env')
+    contents = {"host_programs": image.host_programs, "files": dict(image.files), "links": dict(image.links),
+                "directories": list(image.directories)}  # fmt: skip
     return {
         "argv": argv,
         "env": env,
@@ -99,8 +106,7 @@ def build(image: ImageConfig, config: ContainerConfig, sandbox: PodSandboxConfig
         "ip": sandbox.ip,
         "host_network": sandbox.host_network or not sandbox.ip,
         "mounts": mounts,
-        "image": {"host_programs": image.host_programs, "files": dict(image.files), "links": dict(image.links),
-                  "directories": list(image.directories)},  # fmt: skip
+        "image": contents,
         "image_ref": image.repository_digest,
         "etc": {path: text for path, text in etc.items() if path not in mounted},
         "readonly_rootfs": config.readonly_rootfs,

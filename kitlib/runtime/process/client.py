@@ -1,7 +1,7 @@
 """`ProcessRuntime`: the CRI (cri.py) over the runtime daemon.  What a kubelet holds in its hands.
 
-Keeps nothing that the daemon does not know too: after a crash of the cluster process the next one calls `start` with the same
-socket and state, and `list_containers` tells what still runs.
+Keeps nothing that the daemon does not know too: after a crash of the cluster process the next one calls `start` with
+the same socket and state, and `list_containers` tells what still runs.
 """
 
 from __future__ import annotations
@@ -60,7 +60,8 @@ def _container_config(data: Mapping[str, Any]) -> ContainerConfig:
 
 
 def _status(data: Mapping[str, Any]) -> ContainerStatus:
-    return ContainerStatus(**{**data, "config": _container_config(data["config"]), "state": ContainerState(data["state"])})
+    config, state = _container_config(data["config"]), ContainerState(data["state"])
+    return ContainerStatus(**{**data, "config": config, "state": state})
 
 
 class ProcessRuntime:
@@ -77,9 +78,9 @@ class ProcessRuntime:
                     low_ports: str = "auto", images: ImageSource | str = CATALOGUE) -> ProcessRuntime:
         """Join the daemon at `socket`, or start one.  `low_ports`: auto, direct or map (see objects/lowports.py)."""
         state = os.path.realpath(state_dir)
-        link = Link(os.path.abspath(socket), state, ephemeral=ephemeral, low_ports=low_ports,
-                    on_event=lambda event: runtime._on_event(event))
+        link = Link(os.path.abspath(socket), state, ephemeral=ephemeral, low_ports=low_ports)
         runtime = cls(link, state, _load(images) if isinstance(images, str) else images)
+        link.on_event = runtime._on_event
         await link.connect()
         runtime._recall_images()
         return runtime
@@ -141,7 +142,8 @@ class ProcessRuntime:
         sandbox = await self._sandbox(sandbox_id)
         image = self._pulled.get(self._images.normalize(config.image))
         if image is None:
-            raise RuntimeError_("CreateContainerError", f'failed to create containerd container: image "{config.image}": not found')
+            raise RuntimeError_("CreateContainerError",
+                                f'failed to create containerd container: image "{config.image}": not found')
         spec = bundle.build(image, config, sandbox, own_address=self.isolation.notifications)
         return await self._link.call("create_container", sandbox=sandbox_id, config=asdict(config), spec=spec)
 
@@ -176,7 +178,8 @@ class ProcessRuntime:
         return ProcessSession(*await self._link.stream("exec", params))
 
     async def attach(self, container_id: str, *, stdin: bool, tty: bool) -> ProcessSession:
-        return ProcessSession(*await self._link.stream("attach", {"container": container_id, "stdin": stdin, "tty": tty}))
+        params = {"container": container_id, "stdin": stdin, "tty": tty}
+        return ProcessSession(*await self._link.stream("attach", params))
 
     async def exec_sync(self, container_id: str, cmd: Sequence[str], timeout: float) -> ExecSyncResponse:
         """Run to the end.  A `timeout` of 0 waits for ever; past it the process is killed."""
@@ -192,7 +195,8 @@ class ProcessRuntime:
             await asyncio.wait_for(collect(), timeout or None)
         except asyncio.TimeoutError:
             await session.kill()
-            raise RuntimeError_("DeadlineExceeded", f"command {json.dumps(list(cmd))} timed out: timeout {timeout:g}s exceeded") from None
+            raise RuntimeError_("DeadlineExceeded", f"command {json.dumps(list(cmd))} timed out: timeout {timeout:g}s "
+                                "exceeded") from None  # fmt: skip
         finally:
             session.close()
         if session.exit_code is None:

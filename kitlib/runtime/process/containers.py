@@ -3,8 +3,9 @@
     CREATED ──start──▶ RUNNING ──exit, stop──▶ EXITED ──remove──▶
        └────start failed (StartError, 128)────▶
 
-Whatever the client sent as `config` is kept as it is and given back in lists, so a new cluster process learns everything about
-the Pods it adopts from here.  There is nothing to recover from disk: if the daemon ends, so do its processes.
+Whatever the client sent as `config` is kept as it is and given back in lists, so a new cluster process learns
+everything about the Pods it adopts from here.  There is nothing to recover from disk: if the daemon ends, so do its
+processes.
 
 Source: containerd's internal/cri/server (container_start.go, container_stop.go, events.go).
 """
@@ -72,8 +73,8 @@ class Container:
 
         def on_started(error: str) -> None:
             if error:
-                why = ("failed to create containerd task: failed to create shim task: OCI runtime create failed: runc create "
-                       f"failed: unable to start container process: {error}: unknown")
+                why = ("failed to create containerd task: failed to create shim task: OCI runtime create failed: runc "
+                       f"create failed: unable to start container process: {error}: unknown")
                 self._end(128, "StartError", why)
                 done(why)
                 return

@@ -2,9 +2,10 @@
 
     python -m kitlib.runtime.process.daemon --socket run/runtime.sock --state DIR [--ephemeral] [--low-ports auto]
 
-It speaks JSON lines on a unix socket: {"id", "method", "params"} → {"id", "result" | "error"}; every change of a container
-is pushed to the control connections as {"event": status}.  It outlives the cluster process, whose successor lists what runs
-and goes on.  With --ephemeral it ends, and everything with it, when the last control connection closes.
+It speaks JSON lines on a unix socket: {"id", "method", "params"} → {"id", "result" | "error"}; every change of a
+container is pushed to the control connections as {"event": status}.  It outlives the cluster process, whose successor
+lists what runs and goes on.  With --ephemeral it ends, and everything with it, when the last control connection
+closes.
 
     loop ─┬─ unix socket    requests, exec and attach streams (streams.py)
           ├─ SIGCHLD        the end of containers, execs, orphans
@@ -158,8 +159,9 @@ class Daemon:
         if not self._sandbox(sandbox).ready:
             raise Refused("CreateContainerError", f'sandbox container "{sandbox}" is not running')
         identity = os.urandom(32).hex()
-        container = Container(identity, sandbox, config, spec, f"{self._state}/containers/{identity}", self.loop, self._reap,
-                              self.isolation, self._changed)
+        directory = f"{self._state}/containers/{identity}"
+        container = Container(identity, sandbox, config, spec, directory, self.loop, self._reap, self.isolation,
+                              self._changed)
         self.containers[identity] = container
         reply(identity)
 

@@ -70,9 +70,9 @@ def program(wanted: Wanted) -> bytes:
     if wanted.addresses:
         rules.append(("socket", _first_argument_in(2, 10)))
         rules += [("bind", _NOTIFY_NOW), ("connect", _NOTIFY_NOW)]
-        rules.append(("sendto", _instruction(_LOAD_WORD, _argument(4)) + _instruction(_JUMP_EQUAL, 0, 1, 0) + _NOTIFY_NOW
-                      + _instruction(_LOAD_WORD, _argument(4, high=True)) + _instruction(_JUMP_EQUAL, 0, 1, 0)
-                      + _NOTIFY_NOW + _ALLOW_NOW))  # fmt: skip
+        no_address = _instruction(_JUMP_EQUAL, 0, 1, 0)  # either half of the pointer that is not 0 makes it one
+        rules.append(("sendto", _instruction(_LOAD_WORD, _argument(4)) + no_address + _NOTIFY_NOW
+                      + _instruction(_LOAD_WORD, _argument(4, high=True)) + no_address + _NOTIFY_NOW + _ALLOW_NOW))
     if wanted.mapped_ports:
         rules += [("getsockname", _NOTIFY_NOW), ("getpeername", _NOTIFY_NOW)]
     if wanted.hostname:
@@ -91,7 +91,7 @@ def program(wanted: Wanted) -> bytes:
 
 
 def install(wanted: Wanted) -> int:
-    """Put the filter on this process and all its children to come.  Returns the listener, on which the questions arrive."""
+    """Put the filter on this process and all its children to come.  Returns the listener: there the kernel asks."""
     code = program(wanted)
     buffer = ctypes.create_string_buffer(code, len(code))
 

@@ -1,7 +1,7 @@
 """A container's files without namespaces: the host's root, and a private directory of its own.
 
-Where neither root nor user namespaces are to be had (a container of Docker's default profile, as on Binder), a program sees
-the host's files.  Its volumes, /tmp and the image's own files lie in a directory, `$KIT_ROOT`, and
+Where neither root nor user namespaces are to be had (a container of Docker's default profile, as on Binder), a
+program sees the host's files.  Its volumes, /tmp and the image's own files lie in a directory, `$KIT_ROOT`, and
 
 * every path of the command, arguments and environment that names one of them is rewritten to it,
 * `PATH` finds the image's programs there first, and the working directory is there.

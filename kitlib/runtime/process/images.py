@@ -1,7 +1,8 @@
 """What the process runtime needs to know about an image, and where it asks.
 
-An image here is not an archive of files but a description: which program of this machine it stands for, and the few files
-of its own.  The catalogue (kitlib.images.catalog) is one source of them; the images a learner builds can be another.
+An image here is not an archive of files but a description: which program of this machine it stands for, and the few
+files of its own.  The catalogue (kitlib.images.catalog) is one source of them; the images a learner builds can be
+another.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ from typing import Protocol
 class ImageConfig:
     """An image's configuration (OCI image-spec, config.md) and its contents.
 
-    `binds` are (container path, host path), read-only.  `files` and `links` are made in each container; `@ROOT@` in a file
-    stands for where the container's root is.  `host_programs`: the host's /usr, /bin and /lib belong to the image.
+    `binds` are (container path, host path), read-only.  `files` and `links` are made in each container; `@ROOT@` in a
+    file stands for where the container's root is.  `host_programs`: the host's /usr, /bin and /lib belong to the
+    image.
     """
 
     name: str  # docker.io/library/nginx:1.27

@@ -162,6 +162,16 @@ def python_command(module: str, *arguments: str) -> tuple[list[str], dict[str, s
     return [sys.executable, "-S", "-m", module, *arguments], env
 
 
+_WITHOUT_NAMESPACES = """\
+Containers see the host's files: volumes and /tmp are reached through the paths in command, args and env (rewritten to \
+$KIT_ROOT), but not by a path built into a program; all Pods see each other's processes; /etc/hosts and \
+/etc/resolv.conf are the host's; securityContext.runAsUser has no effect."""
+_WITHOUT_NOTIFICATIONS = """\
+Pods share the host's addresses: two Pods cannot listen on one port of 0.0.0.0, and only programs that read POD_IP \
+listen on their Pod's address."""
+_WITHOUT_BUSYBOX = "The image busybox runs the host's sh and coreutils instead (Debian: busybox-static)."
+
+
 def probe() -> list[Finding]:
     """What `kit doctor` prints about the process runtime."""
     import shutil  # late: the daemon, which imports this module too, stays small
@@ -173,20 +183,16 @@ def probe() -> list[Finding]:
         return [Finding("process runtime", False, answer.stderr.strip().splitlines()[-1], "Pods cannot run here.")]
     found = Isolation(**json.loads(answer.stdout))
     busybox = shutil.which("busybox")
+    how = "user namespace" if found.user_namespace else "root"
     return [
-        Finding("namespaces", found.namespaces,
-                ("user namespace" if found.user_namespace else "root") if found.namespaces else found.why_no_namespaces,
-                "" if found.namespaces else "Containers see the host's files: volumes and /tmp are reached through the paths in "
-                "command, args and env (rewritten to $KIT_ROOT), but not by a path built into a program; all Pods see each "
-                "other's processes; /etc/hosts and /etc/resolv.conf are the host's; securityContext.runAsUser has no effect."),
+        Finding("namespaces", found.namespaces, how if found.namespaces else found.why_no_namespaces,
+                "" if found.namespaces else _WITHOUT_NAMESPACES),
         Finding("seccomp notification", found.notifications, found.why_no_notifications or "works",
-                "" if found.notifications else "Pods share the host's addresses: two Pods cannot listen on one port of "
-                "0.0.0.0, and only programs that read POD_IP listen on their Pod's address."),
-        Finding("ports below 1024", found.port_start <= 1, "can be bound" if found.port_start <= 1 else "reserved for root",
-                "" if found.port_start <= 1 else f"They are mapped for everyone in the cluster: PODIP:80 is "
+                "" if found.notifications else _WITHOUT_NOTIFICATIONS),
+        Finding("ports below 1024", found.port_start <= 1, "can be bound" if found.port_start <= 1 else "refused",
+                "" if found.port_start <= 1 else "They are mapped for everyone in the cluster: PODIP:80 is "
                 f"PODIP:{lowports.reachable(80, found.port_start)} for programs outside of it."),
-        Finding("busybox", busybox is not None, busybox or "not installed",
-                "" if busybox else "The image busybox runs the host's sh and coreutils instead (Debian: busybox-static)."),
+        Finding("busybox", busybox is not None, busybox or "not installed", "" if busybox else _WITHOUT_BUSYBOX),
     ]  # fmt: skip
 
 

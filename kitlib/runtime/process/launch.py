@@ -28,7 +28,7 @@ from kitlib.runtime.process import filter as seccomp
 from kitlib.runtime.process import hostview, processes, rootfs, syscalls
 from kitlib.runtime.process.isolation import Isolation
 
-_CONTAINER_NAMESPACES = (syscalls.CLONE_NEWNS | syscalls.CLONE_NEWPID | syscalls.CLONE_NEWUTS | syscalls.CLONE_NEWIPC)
+_CONTAINER_NAMESPACES = syscalls.CLONE_NEWNS | syscalls.CLONE_NEWPID | syscalls.CLONE_NEWUTS | syscalls.CLONE_NEWIPC
 _JOINED = ("user", "mnt", "uts", "ipc", "pid")
 
 
@@ -128,7 +128,8 @@ def _join(pid: int, isolation: Isolation, channel: socket.socket) -> None:
     """Enter a container; the process that goes on is a child of the one that entered."""
     if not isolation.namespaces:
         return
-    fds = [os.open(f"/proc/{pid}/ns/{name}", os.O_RDONLY) for name in _JOINED if name != "user" or isolation.user_namespace]
+    names = [name for name in _JOINED if name != "user" or isolation.user_namespace]
+    fds = [os.open(f"/proc/{pid}/ns/{name}", os.O_RDONLY) for name in names]
     for fd in fds:
         syscalls.setns(fd)
         os.close(fd)
@@ -155,7 +156,8 @@ def _enter(cwd: str, *, create: bool) -> None:
     try:
         os.chdir(cwd)
     except OSError as error:
-        raise OSError(error.errno, f"chdir to cwd ({json.dumps(cwd)}) set in config.json failed: {_lower(error)}") from error
+        why = f"chdir to cwd ({json.dumps(cwd)}) set in config.json failed: {_lower(error)}"
+        raise OSError(error.errno, why) from error
 
 
 def _identity(spec: Mapping[str, Any], outside: int) -> None:

@@ -27,10 +27,9 @@ async def open_connection(path: str) -> tuple[asyncio.StreamReader, asyncio.Stre
 
 
 class Link:
-    def __init__(self, path: str, state: str, *, ephemeral: bool, low_ports: str,
-                 on_event: Callable[[dict[str, Any]], None]) -> None:
+    def __init__(self, path: str, state: str, *, ephemeral: bool, low_ports: str) -> None:
         self.path, self._state, self._ephemeral, self._low_ports = path, state, ephemeral, low_ports
-        self._on_event = on_event
+        self.on_event: Callable[[dict[str, Any]], None] = lambda event: None
         self._writer: asyncio.StreamWriter | None = None
         self._reading: asyncio.Task[None] | None = None
         self._waiting: dict[int, asyncio.Future[Any]] = {}
@@ -57,8 +56,9 @@ class Link:
         os.makedirs(os.path.dirname(self.path), exist_ok=True)
         options = ["--socket", self.path, "--state", self._state, "--low-ports", self._low_ports]
         command, env = python_command("kitlib.runtime.process.daemon", *options, *(["--ephemeral"] * self._ephemeral))
-        process = await asyncio.create_subprocess_exec(*command, env=env, stdin=asyncio.subprocess.DEVNULL,
-                                                       stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE)
+        process = await asyncio.create_subprocess_exec(
+            *command, env=env, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.PIPE)  # fmt: skip
         _, problem = await process.communicate()
         if process.returncode:
             lines = problem.decode(errors="replace").strip().splitlines() or ["it gave no reason"]
@@ -69,7 +69,7 @@ class Link:
             while line := await reader.readline():
                 message = json.loads(line)
                 if "event" in message:
-                    self._on_event(message["event"])
+                    self.on_event(message["event"])
                     continue
                 waiting = self._waiting.pop(message["id"], None)
                 if waiting is None or waiting.done():

@@ -22,7 +22,8 @@ _NAMES = {1: b"stdout", 2: b"stderr"}
 
 def timestamp() -> bytes:
     now = time.time_ns()
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now // 1_000_000_000)).encode() + b".%09dZ" % (now % 1_000_000_000)
+    seconds, nanoseconds = divmod(now, 1_000_000_000)
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)).encode() + b".%09dZ" % nanoseconds
 
 
 class LogWriter:

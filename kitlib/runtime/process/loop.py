@@ -1,7 +1,7 @@
 """The runtime daemon's event loop: epoll, a heap of timers, nothing else.
 
-Not asyncio: importing that costs more memory than the whole daemon may use.  A callback belongs to a file descriptor and is
-called when it is readable (or writable); what never blocks needs no coroutine.
+Not asyncio: importing that costs more memory than the whole daemon may use.  A callback belongs to a file descriptor
+and is called when it is readable (or writable); what never blocks needs no coroutine.
 """
 
 from __future__ import annotations

@@ -4,14 +4,14 @@
                                                         │ which socket is 3?  /proc/PID/fd/3 → socket:[4711] → ours
     program: bind returned 0     ◀── kernel ◀────────── │ bind(4711, 127.80.16.5:80), answer 0
 
-The trick that needs no privilege: the *runtime* makes every inet socket of a container (SECCOMP_IOCTL_NOTIF_ADDFD puts it
-into the program), keeps a duplicate until the socket is bound or connected, and can so bind or connect the very same
-socket, with all options the program has set on it.  Binding it to the Pod's address without a port
+The trick that needs no privilege: the *runtime* makes every inet socket of a container (SECCOMP_IOCTL_NOTIF_ADDFD
+puts it into the program), keeps a duplicate until the socket is bound or connected, and can so bind or connect the
+very same socket, with all options the program has set on it.  Binding it to the Pod's address without a port
 (IP_BIND_ADDRESS_NO_PORT) at birth makes every connection carry the Pod's source address.
 
-When no duplicate is there any more, pidfd_getfd fetches one; where that is refused (Docker's default profile) the address in
-the program's memory is changed and the call goes on.  This is no security boundary: a program could change its memory
-meanwhile.  It decides who one *is*, not what one may do.
+When no duplicate is there any more, pidfd_getfd fetches one; where that is refused (Docker's default profile) the
+address in the program's memory is changed and the call goes on.  This is no security boundary: a program could change
+its memory meanwhile.  It decides who one *is*, not what one may do.
 
 Source: man seccomp_unotify(2); linux/seccomp.h.
 """
@@ -178,8 +178,8 @@ class Notifier:
     def _hand_over(self, request: int, fd: int, flags: int) -> None:
         """Put a descriptor into the program, and its number into the answer.
 
-        With signals blocked: if one interrupts this ioctl at the wrong moment, the kernel (seen with 6.18) has marked the
-        request as answered but adds no descriptor, and the program's socket() returns 0.
+        With signals blocked: if one interrupts this ioctl at the wrong moment, the kernel (seen with 6.18) has marked
+        the request as answered but adds no descriptor, and the program's socket() returns 0.
         """
         before = signal.pthread_sigmask(signal.SIG_BLOCK, _OUR_SIGNALS)
         try:
@@ -306,7 +306,8 @@ class Notifier:
             self._in_place(request, pid, args[4], decided.sockaddr)
             return None
         try:
-            return syscalls.sendto(ours, self._read(pid, args[1], args[2]), args[3] | socket.MSG_DONTWAIT, decided.sockaddr)
+            data = self._read(pid, args[1], args[2])
+            return syscalls.sendto(ours, data, args[3] | socket.MSG_DONTWAIT, decided.sockaddr)
         finally:
             os.close(ours)
 

@@ -1,8 +1,8 @@
 """Which processes belong to a container, what they use, and how to end them: all out of /proc.
 
-In a PID namespace a container's processes are the descendants of its first one, and killing that one kills all.  Without,
-an orphan becomes the daemon's child (PR_SET_CHILD_SUBREAPER) and is known by its session or by the variable KIT_CONTAINER
-in its environment.
+In a PID namespace a container's processes are the descendants of its first one, and killing that one kills all.
+Without, an orphan becomes the daemon's child (PR_SET_CHILD_SUBREAPER) and is known by its session or by the variable
+KIT_CONTAINER in its environment.
 
 Source: man proc(5), pid_namespaces(7), prctl(2).
 """
@@ -102,7 +102,8 @@ def kill_all(roots: Iterable[int], mark: str) -> None:
     roots = list(roots)
     for _ in range(10):
         alive = [process.pid for process in members(roots, mark, snapshot()) if process.state != "Z"]
-        if not any([send(pid, signal.SIGKILL) for pid in alive]):
+        killed = [pid for pid in alive if send(pid, signal.SIGKILL)]
+        if not killed:
             return
         time.sleep(0.001)
 
@@ -110,8 +111,8 @@ def kill_all(roots: Iterable[int], mark: str) -> None:
 def handles(pid: int, number: int) -> bool:
     """Whether a process has a handler for a signal.
 
-    The first process of a PID namespace gets only signals it has a handler for: `sleep` as a container's process ignores
-    SIGTERM and costs the whole grace period.  Without a namespace the runtime keeps that rule itself.
+    The first process of a PID namespace gets only signals it has a handler for: `sleep` as a container's process
+    ignores SIGTERM and costs the whole grace period.  Without a namespace the runtime keeps that rule itself.
     """
     try:
         with open(f"/proc/{pid}/status") as file:

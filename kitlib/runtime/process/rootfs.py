@@ -22,16 +22,17 @@ from kitlib.runtime.process import syscalls
 from kitlib.runtime.process.syscalls import MS_BIND, MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_PRIVATE, MS_REC, mount
 
 HOST_DIRECTORIES = ("usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32")
-HOST_FILES = ("/etc/ld.so.cache", "/etc/alternatives", "/etc/ssl", "/etc/localtime", "/etc/nsswitch.conf", "/etc/services",
-              "/etc/protocols", "/etc/mime.types", "/etc/ca-certificates", "/etc/pki")  # fmt: skip
+HOST_FILES = ("/etc/ld.so.cache", "/etc/alternatives", "/etc/ssl", "/etc/localtime", "/etc/nsswitch.conf",
+              "/etc/services", "/etc/protocols", "/etc/mime.types", "/etc/ca-certificates", "/etc/pki")  # fmt: skip
 _DIRECTORIES = ("/tmp", "/etc", "/run", "/var/run", "/proc", "/dev", "/sys", "/root", "/home", "/usr")
 _DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
-# chown dac_override fowner fsetid kill setgid setuid setpcap net_bind_service net_raw sys_chroot mknod audit_write setfcap
+# chown dac_override fowner fsetid kill setgid setuid setpcap net_bind_service net_raw sys_chroot mknod audit_write
+# setfcap
 _DOCKER_CAPABILITIES = frozenset((0, 1, 3, 4, 5, 6, 7, 8, 10, 13, 18, 27, 29, 31))
 
 
 def populate(root: str, image: Mapping[str, Any], etc: Mapping[str, str], place: str) -> None:
-    """The image's own files and /etc.  `place` is where the container sees its root: "" or, in the host view, `root`."""
+    """The image's own files and /etc.  `place`: where the container sees its root, "" or, in the host view, `root`."""
     for directory in (*_DIRECTORIES, *image["directories"]):
         os.makedirs(root + directory, exist_ok=True)
     os.chmod(root + "/tmp", 0o1777)
@@ -49,7 +50,8 @@ def populate(root: str, image: Mapping[str, Any], etc: Mapping[str, str], place:
 
 def map_user(outside_user: int, outside_group: int, user: int, group: int) -> None:
     """In a new user namespace: be `user` inside."""
-    for name, text in (("setgroups", "deny"), ("uid_map", f"{user} {outside_user} 1"), ("gid_map", f"{group} {outside_group} 1")):
+    maps = {"setgroups": "deny", "uid_map": f"{user} {outside_user} 1", "gid_map": f"{group} {outside_group} 1"}
+    for name, text in maps.items():
         with open(f"/proc/self/{name}", "w") as file:
             file.write(text)
 

@@ -3,9 +3,11 @@
 A Pod has one IPv4 address of 127.64.0.0/10 and no network of its own, so what would be another interface in a network
 namespace is rewritten:
 
-    bind     0.0.0.0, ::, localhost  →  the Pod's address        an address of someone else  →  EADDRNOTAVAIL
-    connect  0.0.0.0, ::, localhost  →  the Pod's address        another address of a cluster  →  as it is, low ports mapped
-    both     an address outside the machine's clusters  →  left alone; the socket gives up its Pod's source address
+    bind     0.0.0.0, ::, localhost         the Pod's address
+             an address of someone else     refused: EADDRNOTAVAIL
+    connect  0.0.0.0, ::, localhost         the Pod's address
+             another address of a cluster   as it is, low ports mapped
+             anything outside               as it is; the socket gives up its Pod's source address
 
 IPv6 sockets carry IPv4 as ::ffff:a.b.c.d, so a dual-stack server on [::]:80 works without IPv6.
 """

@@ -162,7 +162,7 @@ class Stream:
             processes.kill_all([self._task.pid], "")
 
     def _close(self) -> None:
-        """The end of the conversation.  As with a real runtime, an exec'ed process outlives it; it only loses its input."""
+        """The end of the conversation; as with containerd, an exec'ed process outlives it and only loses its input."""
         if self._connection.fileno() < 0:
             return
         self._loop.forget(self._connection.fileno())

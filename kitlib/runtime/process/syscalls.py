@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import os
 import platform
+from typing import Any
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.syscall.restype = ctypes.c_long
@@ -35,7 +36,8 @@ def number(name: str) -> int | None:
     return _NUMBERS[name][_COLUMN]
 
 
-def syscall(name: str, *args: int | bytes | ctypes.Array | ctypes.Structure | None) -> int:
+def syscall(name: str, *args: Any) -> int:
+    """Arguments are integers, bytes, None or what ctypes makes."""
     values = [ctypes.c_long(arg) if isinstance(arg, int) else arg for arg in args]
     result = _libc.syscall(ctypes.c_long(number(name) or -1), *values)
     if result < 0:

@@ -1,7 +1,7 @@
 """A process that the daemon started in a container: its first one, or an exec session's.
 
-Owns what connects the process to the daemon: the pipes (or the terminal), the channel on which the start is reported, and the
-listener of its filter.  What to do with output, start and end is the owner's business:
+Owns what connects the process to the daemon: the pipes (or the terminal), the channel on which the start is reported,
+and the listener of its filter.  What to do with output, start and end is the owner's business:
 
     on_started("")        the program runs; or on_started(why) and it never will
     on_output(1, data)    stdout (2: stderr; a terminal has only 1)
@@ -11,6 +11,7 @@ listener of its filter.  What to do with output, start and end is the owner's bu
 from __future__ import annotations
 
 import fcntl
+import functools
 import json
 import os
 import socket
@@ -53,13 +54,14 @@ class Task:
         ends = self._terminal() if tty else self._pipes(stdin)
         self._tty = tty
         try:
-            self.pid, self._channel = launch(Job(self._spec, self._root, self._isolation, argv, *ends, tty=tty, join=join))
+            job = Job(self._spec, self._root, self._isolation, argv, *ends, tty=tty, join=join)
+            self.pid, self._channel = launch(job)
         finally:
             for fd in set(ends):
                 os.close(fd)
         self._reap[self.pid] = self
         for fd in self._outputs:
-            self._loop.reader(fd, lambda fd=fd: self._on_readable(fd))
+            self._loop.reader(fd, functools.partial(self._on_readable, fd))
         self._loop.reader(self._channel.fileno(), self._on_report)
 
     def _pipes(self, stdin: bool) -> tuple[int, int, int]:
@@ -136,7 +138,7 @@ class Task:
     def pause(self, paused: bool) -> None:
         """Stop reading while whoever reads from us cannot keep up."""
         for fd in self._outputs:
-            self._loop.reader(fd, None if paused else (lambda fd=fd: self._on_readable(fd)))
+            self._loop.reader(fd, None if paused else functools.partial(self._on_readable, fd))
 
     def write_stdin(self, data: bytes) -> int:
         """Hand data to the process.  Returns what still waits; `on_stdin_drained` tells when nothing does."""
