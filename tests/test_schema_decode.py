@@ -6,8 +6,10 @@ import copy
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from kitlib.objects.schema import schema_for
+from kitlib.objects.schema import TypeNode, schema_for
 from kitlib.objects.schema.tables import folders, table
 
 DEPLOYMENT = schema_for("apps", "v1", "Deployment")
@@ -171,3 +173,46 @@ def test_an_unknown_kind_is_a_key_error() -> None:
 
 def test_options_belong_to_every_group() -> None:
     assert schema_for("policy", "v1", "DeleteOptions").ref == "meta/v1.DeleteOptions"
+
+
+# -- whatever comes in -----------------------------------------------------------------------------------------
+
+SCALARS = st.none() | st.booleans() | st.integers(-2**70, 2**70) | st.floats(allow_nan=False) | st.text(max_size=5) | \
+    st.sampled_from(["1Gi", "2020-01-01T00:00:00Z", "aGk=", "nginx:1", "Container"])
+JSON = st.recursive(SCALARS, lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=3), inner,
+                                                                                      max_size=2), max_leaves=4)
+
+
+@st.composite
+def shaped(draw: st.DrawFn, node: TypeNode, depth: int = 6) -> Any:
+    """Something like an object of the type, in which anything may be wrong anywhere."""
+    if depth == 0 or draw(st.integers(0, 9)) == 0:
+        return draw(JSON)
+    if node.kind == "object" and node.fields:
+        names = draw(st.lists(st.sampled_from(sorted(node.fields)), max_size=4, unique=True))
+        return {name: draw(shaped(node.fields[name], depth - 1)) for name in names}
+    if node.kind in ("list", "map") and node.items is not None:
+        items = [draw(shaped(node.items, depth - 1)) for _ in range(draw(st.integers(0, 2)))]
+        return items if node.kind == "list" else {str(index): item for index, item in enumerate(items)}
+    return draw(SCALARS)
+
+
+KINDS = [("", "v1", "Pod"), ("", "v1", "Service"), ("", "v1", "LimitRange"), ("", "v1", "Node"),
+         ("apps", "v1", "StatefulSet"), ("apps", "v1", "Deployment"), ("batch", "v1", "Job"),
+         ("batch", "v1", "CronJob"),
+         ("autoscaling", "v2", "HorizontalPodAutoscaler"), ("rbac.authorization.k8s.io", "v1", "RoleBinding"),
+         ("apiextensions.k8s.io", "v1", "CustomResourceDefinition"), ("networking.k8s.io", "v1", "NetworkPolicy"),
+         ("admissionregistration.k8s.io", "v1", "MutatingWebhookConfiguration")]
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.data(), st.sampled_from(KINDS))
+def test_whatever_comes_in_is_decoded_or_refused(data: st.DataObject, kind: tuple[str, str, str]) -> None:
+    schema = schema_for(*kind)
+    body = data.draw(shaped(schema.node))
+    before = copy.deepcopy(body)
+    decoded = schema.decode(body)
+    assert body == before
+    if not decoded.problems:
+        again = schema.decode(decoded.obj)
+        assert (again.obj, again.problems, again.unknown) == (decoded.obj, [], []), "decoding settles at once"

@@ -71,7 +71,7 @@ class Decoders:
         def decode(value: Any, path: Any, report: Report) -> Any:
             if type(value) is not dict:
                 report.wrong_type(value, path, "", go)
-                return {}
+                value = {}  # go on, so that the parents' hooks find an object of the right shape
             out: dict[str, Any] = {}
             for key, item in value.items():
                 entry = lookup(key)

@@ -1,7 +1,7 @@
 """The sentences of `kubectl explain`, read out of the installed `kubernetes` client's source files.
 
-The client's models are generated from Kubernetes' own OpenAPI and carry its descriptions: in releases
-from 34 on as a class docstring and `Field(description="...")`, before that in the getters' docstrings.
+The client's models are generated from Kubernetes' own OpenAPI and carry its descriptions: from
+release 37 on as a class docstring and `Field(description="...")`, before that in the getters' docstrings.
 The files are read as text, one per type, when asked: importing the client would cost seconds and 100 MB.
 Without the client, or for a type it does not have, there is simply no text.
 """

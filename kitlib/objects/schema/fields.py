@@ -51,6 +51,7 @@ def _exact(wanted: type, struct: str, go: str) -> Decode:
     def decode(value: Any, path: Any, report: Report) -> Any:
         if type(value) is not wanted:
             report.wrong_type(value, path, struct, go)
+            return wanted()
         return value
 
     return decode
@@ -72,6 +73,7 @@ def _double(struct: str, go: str) -> Decode:
             return int(value) if value.is_integer() and abs(value) < 1e21 else value
         if type(value) is not int:
             report.wrong_type(value, path, struct, go)
+            return 0
         return value
 
     return decode

@@ -20,7 +20,7 @@ def secret(obj: Obj) -> None:
     if plain:
         data = obj.setdefault("data", {})
         for key, text in plain.items():
-            data[key] = base64.b64encode(text.encode()).decode()
+            data[key] = base64.b64encode(text.encode(errors="replace")).decode()
 
 
 def namespace(obj: Obj) -> None:

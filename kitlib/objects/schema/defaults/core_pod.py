@@ -102,7 +102,7 @@ def first_of(obj: Obj, single: str, plural: str, wrap: Any, unwrap: Any) -> None
     one, many = obj.get(single), obj.get(plural)
     if one and (not many or unwrap(many[0]) != one):
         obj[plural] = [wrap(one)]
-    elif many and not one:
+    elif many and unwrap(many[0]):
         obj[single] = unwrap(many[0])
 
 
