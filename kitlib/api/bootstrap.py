@@ -14,6 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from kitlib.api.auth.bootstrap import cluster_objects, namespaced_objects
 from kitlib.api.request import Request, Response, User
+from kitlib.api.shapes import shape_of
+from kitlib.api.writing import as_stored
+from kitlib.objects.clock import rfc3339
+from kitlib.objects.meta import new_uid
 
 if TYPE_CHECKING:
     from kitlib.api.server import ApiServer
@@ -55,12 +59,11 @@ def _api_service(api: ApiServer) -> None:
         "spec": {"clusterIP": first, "type": "ClusterIP", "sessionAffinity": "None", "ports": [
             {"name": "https", "port": 443, "protocol": "TCP", "targetPort": config.port}]}})
     ports = [{"name": "https", "port": config.port, "protocol": "TCP"}]
-    slices = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices"
-    _replace(api, slices, {
+    _put(api, "endpointslices.discovery.k8s.io", {
         "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4", "metadata": {
             "name": "kubernetes", "labels": {"kubernetes.io/service-name": "kubernetes"}},
         "endpoints": [{"addresses": [config.address], "conditions": {"ready": True}}], "ports": ports})
-    _replace(api, "/api/v1/namespaces/default/endpoints", {
+    _put(api, "endpoints", {
         "apiVersion": "v1", "kind": "Endpoints", "metadata": {
             "name": "kubernetes", "labels": {"endpointslice.kubernetes.io/skip-mirror": "true"}},
         "subsets": [{"addresses": [{"ip": config.address}], "ports": ports}]})
@@ -72,10 +75,23 @@ def _ensure(api: ApiServer, path: str, obj: dict[str, Any]) -> None:
         _send(api, "POST", path, obj)
 
 
-def _replace(api: ApiServer, path: str, obj: dict[str, Any]) -> None:
-    """Create an object, or bring it up to date: the port may have changed since last time."""
-    if _send(api, "PUT", f"{path}/{obj['metadata']['name']}", obj).code == 404:
-        _send(api, "POST", path, obj)
+def _put(api: ApiServer, resource: str, obj: dict[str, Any]) -> None:
+    """Store an object of the namespace default, or bring it up to date: the port may have changed since last time.
+
+    It goes past validation: no endpoint may be at a loopback address, but this server is.
+    """
+    kind = api.registry.stored(resource)
+    assert kind is not None
+    made, _, _ = shape_of(kind).decode(obj)
+    meta = made["metadata"]
+    found = api.store.get(resource, "default", meta["name"])
+    if found is None:
+        meta.update(namespace="default", uid=new_uid(), creationTimestamp=rfc3339(api.clock.now()))
+        if kind.generation:
+            meta["generation"] = 1
+        api.store.create(resource, "default", meta["name"], as_stored(made))
+    elif {**found.obj, "metadata": None} != {**made, "metadata": None}:
+        api.store.update(resource, "default", meta["name"], as_stored({**made, "metadata": found.obj["metadata"]}))
 
 
 def _send(api: ApiServer, method: str, path: str, obj: dict[str, Any] | None) -> Response:

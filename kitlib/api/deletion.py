@@ -22,7 +22,7 @@ from kitlib.api.call import Call, invalid_options, parse_int
 from kitlib.api.routing import TRUE
 from kitlib.objects import field as problems
 from kitlib.objects.clock import rfc3339
-from kitlib.objects.errors import bad_request, conflict
+from kitlib.objects.errors import conflict
 from kitlib.store import Entry
 
 ORPHAN, FOREGROUND = "orphan", "foregroundDeletion"
@@ -85,9 +85,10 @@ def delete(call: Call, found: Entry, options: DeleteOptions) -> tuple[Entry, boo
     _check_preconditions(call, meta, options)
     api.admission.check_delete(call, obj)
     strategy.check_delete(call, obj)
-    finalizers = _finalizers(kind.orphan_by_default, list(meta.get("finalizers", ())), options)
-    grace = strategy.grace(obj, options.grace) if kind.graceful else 0
     marked = bool(meta.get("deletionTimestamp"))
+    finalizers = _finalizers(kind.orphan_by_default, list(meta.get("finalizers", ())), options)
+    finalizers += [name for name in strategy.finalizers_of_deletion if name not in finalizers and not marked]
+    grace = strategy.grace(obj, options.grace) if kind.graceful else 0
     if marked and kind.graceful:
         grace = _shorter_grace(meta, options, grace)
     gone = not finalizers and grace == 0 and strategy.ends(obj)
@@ -155,6 +156,7 @@ def _mark(call: Call, found: Entry, finalizers: list[str], grace: int, marked: b
         return writing.draft(call, obj)
     entry = api.store.update(*found.key, obj, expect=found.revision)
     api.writes.record(call, entry, "delete")
+    api.strategies[call.kind.storage].after_mark(call, entry)
     return entry
 
 
@@ -186,7 +188,3 @@ def answer(call: Call, entry: Entry, gone: bool, returns_object: bool) -> Any:
     if not kind.group:
         del details["group"]
     return respond.json(respond.success(details=details), revision=entry.revision)
-
-
-def refuse_other_body(kind: str) -> None:
-    raise bad_request(f"{kind} cannot be handled as a DeleteOptions")

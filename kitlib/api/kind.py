@@ -117,13 +117,14 @@ class Kind:
     typed_items: bool = False  # custom resources: list items carry kind and apiVersion
 
     # -- shape; None: built in, `objects.schema` knows it by group, version, kind
-    custom: Any = None  # api.crd.CustomVersion for a CRD's version
+    custom: Any = None  # api.crd.CustomVersion: the shape of a CRD's version
     columns: tuple[Mapping[str, Any], ...] = ()  # additionalPrinterColumns of a CRD
 
     # -- derived
     api_version: str = field(init=False, default="")
     list_kind: str = ""
     resource: str = field(init=False, default="")  # "plural" or "plural.group"
+    direct: bool = field(init=False, default=True)  # what lies in the store is this version's form already
     json_head: bytes = field(init=False, default=b"")  # how the JSON of every stored object of this kind begins
     fields: Mapping[str, SelectableField] = field(init=False, default_factory=dict)
     by_subresource: Mapping[str, Subresource] = field(init=False, default_factory=dict)
@@ -132,6 +133,7 @@ class Kind:
         put = object.__setattr__
         put(self, "api_version", f"{self.group}/{self.version}" if self.group else self.version)
         put(self, "resource", f"{self.plural}.{self.group}" if self.group else self.plural)
+        put(self, "direct", self.storage_version and not getattr(self.custom, "several", False))
         put(self, "json_head", f'{{"kind":"{self.kind}","apiVersion":"{self.api_version}",'.encode())
         put(self, "singular", self.singular or self.kind.lower())
         put(self, "list_kind", self.list_kind or self.kind + "List")
@@ -198,6 +200,10 @@ class Registry:
         if kind.storage_version and not kind.virtual:
             self._stored[kind.storage] = kind
         self._index()
+
+    def add_stored(self, kind: Kind) -> None:
+        """Note a storage version that is not served itself."""
+        self._stored[kind.storage] = kind
 
     def remove(self, group: str, version: str, plural: str) -> None:
         kind = self._by_plural.pop((group, version, plural), None)

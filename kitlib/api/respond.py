@@ -62,14 +62,12 @@ def wanted(request: Request, collection: bool, streaming: bool = False) -> Form:
 
 def view(kind: Kind, entry: Entry) -> dict[str, Any]:
     """The object in this kind's version.  Shared: never change it."""
-    if kind.storage_version:
-        return entry.obj
-    return convert(kind, entry.obj)
+    return entry.obj if kind.direct else convert(kind, entry.obj)
 
 
 def convert(kind: Kind, stored: dict[str, Any]) -> dict[str, Any]:
     """A stored object in the form of another version."""
-    if kind.storage_version:
+    if kind.direct or stored["apiVersion"] == kind.api_version:
         return stored
     obj = kind.from_storage(stored) if kind.from_storage else stored
     return {**obj, "apiVersion": kind.api_version, "kind": kind.kind}
@@ -79,7 +77,7 @@ def to_storage(call: Call, obj: dict[str, Any]) -> dict[str, Any]:
     """An object of this kind's version as it is stored."""
     kind = call.kind
     if kind.storage_version:
-        return obj
+        return obj  # also of a custom resource whose older objects still lie there in another version
     stored = kind.to_storage(obj) if kind.to_storage else obj
     storage_kind = call.api.registry.stored(kind.storage)
     assert storage_kind is not None
@@ -90,7 +88,7 @@ def entry(call: Call, found: Entry, code: int = 200, written: bool = False) -> R
     """One stored object."""
     form = wanted(call.request, collection=False)
     revision = found.revision if written else 0
-    if form is negotiate.PLAIN and call.kind.storage_version and "pretty" not in call.request.query:
+    if form is negotiate.PLAIN and call.kind.direct and "pretty" not in call.request.query:
         return Response(code, found.data, found.obj, warnings=tuple(call.warnings), revision=revision)
     return obj(call, view(call.kind, found), code, revision, form)
 
@@ -124,7 +122,7 @@ def _encoded(call: Call, value: Any, code: int, revision: int, form: Form) -> Re
 def entries(call: Call, found: Sequence[Entry], metadata: dict[str, Any], revision: int = 0) -> Response:
     """A list of stored objects."""
     kind, form = call.kind, wanted(call.request, collection=True)
-    if form is not negotiate.PLAIN or not kind.storage_version:
+    if form is not negotiate.PLAIN or not kind.direct:
         return objects(call, [view(kind, e) for e in found], metadata, form, revision)
     items = [e.data for e in found]
     if not kind.typed_items:
@@ -174,5 +172,5 @@ def table(call: Call, form: Form, items: Sequence[Mapping[str, Any]], metadata: 
     include = check_include(call.request)
     result = printer.table(call.kind, items, {"includeObject": include, "version": form.version, "now": call.api.clock.now()})
     kept = ("resourceVersion", "continue", "remainingItemCount")
-    result["metadata"] = {key: metadata[key] for key in kept if key in metadata}
+    result["metadata"] = {key: metadata[key] for key in kept if metadata.get(key)}
     return result

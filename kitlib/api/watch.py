@@ -193,7 +193,7 @@ class WatchStream:
 
     def _encode(self, type_: str, entry: Entry, event: Event | None) -> bytes:
         left = event is not None and type_ == "DELETED" and event.type != "DELETED"
-        if self.form is PLAIN and self.kind.storage_version and not left:
+        if self.form is PLAIN and self.kind.direct and not left:
             return b'{"type":"%s","object":%s}\n' % (type_.encode(), entry.data)
         obj = self._transformed(self._shown(type_, entry, event))
         return orjson.dumps({"type": type_, "object": obj}) + b"\n"

@@ -22,7 +22,7 @@ from kitlib.api.call import Call
 from kitlib.api.validation import validate_create, validate_update
 from kitlib.objects import field as problems
 from kitlib.objects.clock import rfc3339
-from kitlib.objects.errors import STALE, StatusError, already_exists, bad_request
+from kitlib.objects.errors import STALE, StatusError, already_exists, bad_request, invalid
 from kitlib.objects.meta import generate_name, new_uid
 from kitlib.store import Entry, Key, KeyExists
 
@@ -119,8 +119,9 @@ def update(call: Call, old: Entry, obj: Obj, tracked: bool = False) -> tuple[Ent
         raise StatusError(500, None, f'strconv.ParseUint: parsing "{version}": invalid syntax')
     if version == "0":
         if not kind.unconditional_update and call.verb == "update":
-            raise call.invalid([problems.invalid("metadata.resourceVersion", 0, "must be specified for an update")],
-                               was["name"])
+            # An error of the storage layer: it knows the resource, not the Kind.
+            raise invalid(kind.group, kind.plural, was["name"], [
+                problems.invalid("metadata.resourceVersion", 0, "must be specified for an update")])
     elif int(version) != old.revision:
         raise call.conflict(STALE, was["name"])
     meta["resourceVersion"] = was["resourceVersion"]

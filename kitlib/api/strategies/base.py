@@ -27,6 +27,7 @@ class Strategy:
 
     keeps_status_on_create = False
     returns_deleted = False  # DELETE answers the object instead of a Status
+    finalizers_of_deletion: tuple[str, ...] = ()  # set by DELETE itself, for work that only then begins
 
     def __init__(self, api: ApiServer, storage: str) -> None:
         self.api, self.storage = api, storage
@@ -96,6 +97,9 @@ class Strategy:
 
     def mark(self, call: Call, obj: Obj) -> None:
         """Change the object that is being marked for deletion."""
+
+    def after_mark(self, call: Call, entry: Entry) -> None:
+        """React to an object having been marked."""
 
 
 class ReturnsDeleted(Strategy):
