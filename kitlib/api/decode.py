@@ -46,7 +46,7 @@ def finish(call: Call, shape: Shape, raw: dict[str, Any], repeated: list[str]) -
     """Type-check and default a raw object; raise 400, or warn, about what it should not contain."""
     obj, wrong, unknown = shape.decode(raw)
     if wrong:
-        raise bad_request(f"{shape.name} in version {shape.version!r} cannot be handled as a {shape.name}: {wrong}")
+        raise bad_request(f'{shape.name} in version "{shape.version}" cannot be handled as a {shape.name}: {wrong}')
     complain(call, unknown, repeated, shape)
     return obj
 
@@ -60,7 +60,7 @@ def complain(call: Call, unknown: list[str], repeated: list[str], shape: Shape) 
         return
     texts = [f'unknown field "{path}"' for path in unknown] + [f'duplicate field "{path}"' for path in repeated]
     if validation == "Strict":
-        raise bad_request(f"{shape.name} in version {shape.version!r} cannot be handled as a {shape.name}: "
+        raise bad_request(f'{shape.name} in version "{shape.version}" cannot be handled as a {shape.name}: '
                           f"strict decoding error: {', '.join(texts)}")
     room = MAX_WARNINGS_BYTES
     for text in texts:
