@@ -11,6 +11,7 @@ import asyncio
 import json
 import os
 import socket
+import subprocess
 from collections.abc import Callable
 from typing import Any
 
@@ -56,12 +57,11 @@ class Link:
         os.makedirs(os.path.dirname(self.path), exist_ok=True)
         options = ["--socket", self.path, "--state", self._state, "--low-ports", self._low_ports]
         command, env = python_command("kitlib.runtime.process.daemon", *options, *(["--ephemeral"] * self._ephemeral))
-        process = await asyncio.create_subprocess_exec(
-            *command, env=env, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.PIPE)  # fmt: skip
-        _, problem = await process.communicate()
-        if process.returncode:
-            lines = problem.decode(errors="replace").strip().splitlines() or ["it gave no reason"]
+        # Not asyncio's own subprocess: uvloop's leaves the pipe's writing end open in the daemon, and it never ends.
+        done = await asyncio.to_thread(subprocess.run, command, env=env, stdin=subprocess.DEVNULL, check=False,
+                                       stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        if done.returncode:
+            lines = done.stderr.decode(errors="replace").strip().splitlines() or ["it gave no reason"]
             raise RuntimeError_("RuntimeUnavailable", f"the runtime daemon did not start: {lines[-1]}")
 
     async def _read(self, reader: asyncio.StreamReader) -> None:
