@@ -21,6 +21,7 @@ class Emit:
     reason: str
     message: str
     type: str = "Normal"
+    action: str = ""
 
     def __str__(self) -> str:
         return f"event {self.reason}: {self.message}"
@@ -28,12 +29,17 @@ class Emit:
 
 @dataclass(frozen=True)
 class Create:
+    """POST.  With a subresource, on an existing object: a Pod's binding or eviction."""
+
     resource: str
     obj: Object = field(repr=False)
     then: Emit | None = None
     failed: Emit | None = None
+    subresource: str = ""
 
     def __str__(self) -> str:
+        if self.subresource:
+            return f"create {self.resource} {self.obj['metadata']['name']}/{self.subresource}"
         meta = self.obj["metadata"]
         return f"create {self.resource} {meta.get('name') or meta.get('generateName', '') + '*'}"
 

@@ -115,6 +115,11 @@ class Client:
         done = self._request("DELETE", self.path(resource, namespace, name), None, options)
         return self._note("delete", resource, namespace, name, done, uid=uid)
 
+    def delete_collection(self, resource: str, namespace: str, *, propagation: str = "") -> Object:
+        """Delete all objects of a resource in a namespace."""
+        options = {"kind": "DeleteOptions", "apiVersion": "v1"} | _query(propagationPolicy=propagation)
+        return self._request("DELETE", self.path(resource, namespace), None, options)
+
     # -- the way there ----------------------------------------------------------------------------------------
 
     def path(self, resource: str, namespace: str = "", name: str = "", subresource: str = "") -> str:

@@ -27,7 +27,7 @@ Source: the reconcile loop of k8s.io/sample-controller and of every controller i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, MutableMapping, Sequence
 from typing import Any
 
 from kitlib.client.actions import Action, Create, Delete, Emit, Patch, RequeueAfter, Update, UpdateStatus
@@ -48,7 +48,7 @@ class Controller:
 
     owns: resources whose objects carry an owner reference to ours; a change of one wakes its owner.
     reads: further resources to have a cache of; they wake nobody unless `setup` says so with `watch`.
-    component: the source in Events, by default NAME-controller.
+    component: the source in Events, by default NAME-controller.  user_agent: by default MANAGER/NAME.
     """
 
     name = ""
@@ -56,6 +56,7 @@ class Controller:
     owns: Sequence[str] = ()
     reads: Sequence[str] = ()
     component = ""
+    user_agent = ""
 
     client: Client
     clock: Clock
@@ -85,16 +86,20 @@ class Controller:
     def setup(self) -> None:
         """Called once, when caches are there (still empty): add indexes and further `watch`es here."""
 
-    def bind(self, client: Client, caches: Mapping[str, Informer], clock: Clock, queue: WorkQueue,
-             wake: Callable[[str, str, str, Object], None]) -> None:
+    def bind(self, client: Client, caches: MutableMapping[str, Informer], clock: Clock, queue: WorkQueue,
+             wake: Callable[[str, str, str, Object], None], open_cache: Callable[[str], Informer]) -> None:
         """Called by the Manager.  wake(key, event type, resource, object that changed)."""
         self.client, self.clock, self.queue = client, clock, queue
         self.events = EventRecorder(client, self.component or f"{self.name}-controller", clock)
-        self._caches, self._wake = caches, wake
-        self.watch(self.resource, lambda obj: (object_key(obj),))
+        self._caches, self._wake, self._open_cache = caches, wake, open_cache
+        self.watch_own()
         for resource in self.owns:
             self.watch(resource, self._owner_keys)
         self.setup()
+
+    def watch_own(self) -> None:
+        """Every change of an object of our resource wakes its key."""
+        self.watch(self.resource, lambda obj: (object_key(obj),))
 
     def watch(self, resource: str, keys_of: KeysOf) -> None:
         """Wake keys_of(object) whenever an object of the resource changes, for its old and its new state."""
@@ -120,6 +125,9 @@ class Controller:
     # -- reading ----------------------------------------------------------------------------------------------
 
     def cache(self, resource: str) -> Informer:
+        """The cache of a resource; one that was not declared is opened now (for kinds that come at run time)."""
+        if resource not in self._caches:
+            self._caches[resource] = self._open_cache(resource)
         return self._caches[resource]
 
     def get(self, key: str) -> Object | None:
@@ -138,7 +146,7 @@ class Controller:
     def perform(self, action: Action) -> Object | None:
         """One action, as one request, with the Event that belongs to it."""
         if isinstance(action, Emit):
-            self.events.emit(action.about, action.reason, action.message, action.type)
+            self.events.emit(action.about, action.reason, action.message, action.type, action=action.action)
             return None
         if isinstance(action, RequeueAfter):
             return None   # the loop puts the key back
@@ -155,7 +163,9 @@ class Controller:
     def _request(self, action: Create | Update | UpdateStatus | Patch | Delete) -> Object:
         client = self.client
         if isinstance(action, Create):
-            return client.create(action.resource, action.obj["metadata"].get("namespace", ""), action.obj)
+            meta = action.obj["metadata"]
+            return client.create(action.resource, meta.get("namespace", ""), action.obj,
+                                 name=meta["name"] if action.subresource else "", subresource=action.subresource)
         if isinstance(action, Update):
             return client.update(action.resource, action.obj["metadata"].get("namespace", ""), action.obj)
         if isinstance(action, UpdateStatus):
@@ -169,7 +179,7 @@ class Controller:
     def _tell(self, event: Emit | None, name: str, error: str) -> None:
         if event is not None:
             message = event.message.replace("{name}", name).replace("{error}", error)
-            self.events.emit(event.about, event.reason, message, event.type)
+            self.events.emit(event.about, event.reason, message, event.type, action=event.action)
 
 
 def is_harmless(action: Action, error: StatusError) -> bool:

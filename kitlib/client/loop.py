@@ -55,7 +55,7 @@ def reconcile(controller: Controller, key: str, record: Record) -> None:
                 queue.add_after(key, action.seconds)
     except Exception as error:   # one key's trouble, even a programming error, must not stop the others
         record.error = f"{type(error).__name__}: {error}"
-        level = logging.DEBUG if isinstance(error, StatusError) and error.code == 409 else logging.WARNING
+        level = logging.INFO if isinstance(error, StatusError) else logging.ERROR
         log.log(level, "%s %s: %s", controller.name, key, record.error, exc_info=not isinstance(error, StatusError))
         queue.add_rate_limited(key)
     finally:

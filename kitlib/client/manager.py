@@ -62,8 +62,9 @@ class Manager:
         caches = {resource: self.informer(resource) for resource in resources}
         job = Job(controller, caches, self.clock)
         self._jobs[controller.name] = job
-        client = self._client_factory(user_agent or f"{self._component}/{controller.name}")
-        controller.bind(client, caches, self.clock, job.queue, job.wake)
+        agent = user_agent or controller.user_agent or f"{self._component}/{controller.name}"
+        client = self._client_factory(agent)
+        controller.bind(client, caches, self.clock, job.queue, job.wake, self.informer)
 
     def informer(self, resource: str) -> Informer:
         """The one shared cache of a resource."""

@@ -47,7 +47,7 @@ class WorkQueue:
             return
         self._dirty.add(key)
         if key not in self._working:
-            self._ready.append(key)
+            self._push(key)
 
     def add_after(self, key: str, seconds: float) -> None:
         """Add the key in `seconds`; of several such wishes the earliest counts."""
@@ -77,7 +77,7 @@ class WorkQueue:
         self._collect_due()
         if not self._ready:
             return None
-        key = self._ready.popleft()
+        key = self._pop()
         self._dirty.discard(key)
         self._working.add(key)
         return key
@@ -86,7 +86,7 @@ class WorkQueue:
         """Work on the key has ended; if it was added meanwhile, it is ready again."""
         self._working.discard(key)
         if key in self._dirty:
-            self._ready.append(key)
+            self._push(key)
 
     def next_due(self) -> float | None:
         """The monotonic time at which `get` will have a key; None if the queue is empty."""
@@ -94,6 +94,13 @@ class WorkQueue:
             return self._clock.monotonic()
         self._drop_stale()
         return self._later[0][0] if self._later else None
+
+    def _push(self, key: str) -> None:
+        """First come, first served; the scheduler's queue has another order."""
+        self._ready.append(key)
+
+    def _pop(self) -> str:
+        return self._ready.popleft()
 
     def _collect_due(self) -> None:
         now = self._clock.monotonic()

@@ -7,7 +7,7 @@ The real controller hashes (FNV-1a, 32 bits) a dump of the Go struct, with every
 type: the value depends on the version of Kubernetes.  Ours is over the template's canonical JSON.  The alphabet and
 the length are the same, the words are not.
 
-Source: k8s.io/kubernetes/pkg/controller/controller_utils.go (ComputeHash); SafeEncodeString of apimachinery's util/rand.
+Source: k8s.io/kubernetes/pkg/controller/controller_utils.go (ComputeHash), apimachinery's util/rand (SafeEncodeString).
 """
 
 from __future__ import annotations
