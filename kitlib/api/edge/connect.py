@@ -8,9 +8,10 @@ Source: pkg/registry/core/pod/rest (log.go, subresources.go), k8s.io/apimachiner
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import TYPE_CHECKING
 
-from kitlib.api.edge import wire
+from kitlib.api.edge import execute, portforward, proxy, wire
 from kitlib.api.edge.connector import NodeConnector
 from kitlib.api.request import Connect, Response
 from kitlib.objects.errors import StatusError
@@ -27,9 +28,15 @@ async def run(connection: Connection, exchange: Exchange, wanted: Connect) -> No
             raise StatusError(503, "ServiceUnavailable", f"node {wanted.node!r} cannot be reached from this API server")
         if wanted.verb == "log":
             await _log(connection, exchange, wanted, connector)
+        elif wanted.verb in ("exec", "attach"):
+            await execute.run(connection, exchange, wanted, connector)
+        elif wanted.verb == "portforward":
+            await portforward.run(connection, exchange, wanted, connector)
         else:
-            raise StatusError(501, "NotImplemented", f"{wanted.verb} is not available")
+            await proxy.run(connection, exchange, wanted, connector)
     except StatusError as error:
+        if connection.upgraded:
+            raise
         connection.respond(exchange, wire.status_response(error))
     except ConnectionError:
         return  # the client went away; nobody is left to tell
@@ -38,6 +45,14 @@ async def run(connection: Connection, exchange: Exchange, wanted: Connect) -> No
 async def _log(connection: Connection, exchange: Exchange, wanted: Connect, connector: NodeConnector) -> None:
     """The log as plain text: chunked as it grows with `follow`, in one piece if it is short."""
     lines = connector.logs(wanted.node, wanted.pod, wanted.options)
+    try:
+        await _send_log(connection, exchange, wanted, lines)
+    finally:
+        if isinstance(lines, AsyncGenerator):
+            await lines.aclose()  # now, not when the garbage collector comes by: it holds a file
+
+
+async def _send_log(connection: Connection, exchange: Exchange, wanted: Connect, lines: AsyncIterator[bytes]) -> None:
     iterator = aiter(lines)
     try:
         first = await anext(iterator)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
@@ -81,6 +82,10 @@ class Connection(asyncio.Protocol):
         peer = transport.get_extra_info("peername")
         self.remote = str(peer[0]) if peer else ""
         self.client_cert = identity(transport.get_extra_info("peercert"))
+        sock = transport.get_extra_info("socket")
+        if sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
+            # A peer that vanished without a word would otherwise hold its watch forever.
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         if not self.server.admit(self):
             self.abort()
 
@@ -103,6 +108,11 @@ class Connection(asyncio.Protocol):
             self._tunnel.feed(data)
             return
         if self.draining or self.closed:
+            return
+        if self._busy is not None and self._busy.upgrade:
+            self._leftover += data  # the other protocol, before we have said yes
+            if len(self._leftover) > MAX_HEAD:
+                self.abort()
             return
         if not self._head_done:
             if not self._received:
@@ -289,6 +299,10 @@ class Connection(asyncio.Protocol):
         if waiter and not waiter.done():
             waiter.set_result(None)
 
+    @property
+    def upgraded(self) -> bool:
+        return self._tunnel is not None
+
     def upgrade(self, tunnel: Duplex) -> None:
         """From now on the bytes belong to another protocol."""
         self._tunnel = tunnel
@@ -315,7 +329,7 @@ class Connection(asyncio.Protocol):
     def tick(self, now: float) -> None:
         """Now and then: give up on clients that do not send, or do not take, what they should."""
         late = self._busy is None and now > self._deadline
-        stuck = self._paused_since and now - self._paused_since > SEND_TIMEOUT
+        stuck = self._paused_since and not self.upgraded and now - self._paused_since > SEND_TIMEOUT
         if late or stuck:
             self.abort()
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 from kitlib.api.edge.connection import Connection
@@ -38,23 +39,23 @@ class EdgeServer:
         self.api, self.store, self.connector = api, store, connector
         self.connections: set[Connection] = set()
         self._tls = tls_context
-        self._server: asyncio.AbstractServer | None = None
+        self._servers: list[asyncio.Server] = []
         self._timer: asyncio.TimerHandle | None = None
         self.loop: asyncio.AbstractEventLoop
         self.gate: DurabilityGate
         self.pump: WatchPump
 
-    async def start(self, host: str = "127.0.0.1", port: int = 0, *, bound: socket.socket | None = None) -> int:
-        """Listen; returns the port (0 asks for a free one).  bound: a socket that has its address already."""
+    async def start(self, host: str = "127.0.0.1", port: int = 0, *, bound: Sequence[socket.socket] = ()) -> int:
+        """Listen; returns the port (0 asks for a free one).  bound: sockets that have their addresses already."""
         self.loop = asyncio.get_running_loop()
         self.gate = DurabilityGate(self.store)
         self.pump = WatchPump(self.store, self.loop)
         handshake = HANDSHAKE_TIMEOUT if self._tls else None
-        where: dict[str, Any] = {"sock": bound} if bound else {"host": host, "port": port}
-        self._server = await self.loop.create_server(lambda: Connection(self), **where, ssl=self._tls, backlog=1024,
-                                                     ssl_handshake_timeout=handshake)
+        places: list[dict[str, Any]] = [{"sock": each} for each in bound] or [{"host": host, "port": port}]
+        self._servers = [await self.loop.create_server(lambda: Connection(self), **place, ssl=self._tls, backlog=1024,
+                                                       ssl_handshake_timeout=handshake) for place in places]
         self._timer = self.loop.call_later(TICK, self._tick)
-        return self._server.sockets[0].getsockname()[1]
+        return self._servers[0].sockets[0].getsockname()[1]
 
     def admit(self, connection: Connection) -> bool:
         if len(self.connections) >= MAX_CONNECTIONS:
@@ -74,8 +75,8 @@ class EdgeServer:
         """Stop listening, end the watches, close every connection."""
         if self._timer:
             self._timer.cancel()
-        if self._server:
-            self._server.close()
+        for server in self._servers:
+            server.close()
         for connection in list(self.connections):
             connection.shut()
         for _ in range(20):

@@ -28,6 +28,11 @@ _heads: dict[tuple[int, str], bytes] = {}
 _names: dict[bytes, str] = {}
 
 
+def reason(code: int) -> str:
+    """The phrase behind a status code."""
+    return _REASONS.get(code, "Status")
+
+
 def header_name(raw: bytes) -> str:
     """A header's name in lower case."""
     name = _names.get(raw)
@@ -86,7 +91,7 @@ def head(code: int, content_type: str, headers: Mapping[str, str] | None = None,
     start = _heads.get((code, content_type))
     if start is None:
         kind = f"Content-Type: {content_type}\r\n" if content_type else ""
-        start = (f"HTTP/1.1 {code} {_REASONS.get(code, 'Status')}\r\nCache-Control: no-cache, private\r\n"
+        start = (f"HTTP/1.1 {code} {reason(code)}\r\nCache-Control: no-cache, private\r\n"
                  f"{kind}").encode("latin-1", "replace")
         if len(_heads) < 500:
             _heads[code, content_type] = start
