@@ -44,7 +44,7 @@ class _JumpingSelector(selectors.DefaultSelector):  # type: ignore[valid-type, m
         if timeout is None:
             raise RuntimeError("nothing will ever happen again: the test waits for ever")
         if timeout > 0:
-            self._clock.advance(timeout)
+            self._clock.advance(max(timeout, 1e-6))   # less is lost in a float of this size
         return []
 
 
@@ -52,6 +52,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def __init__(self, clock: FakeClock) -> None:
         super().__init__(_JumpingSelector(clock))
         self._virtual = clock
+        self._clock_resolution = 1e-6   # at 1.7e9 seconds a float knows no nanoseconds
 
     def time(self) -> float:
         return self._virtual.monotonic()

@@ -27,7 +27,7 @@ async def no_wait(revision: int) -> None:
 
 
 class AddressPool:
-    """The Node's Pod CIDR, handed out in order, as the CNI plugin host-local does: the last address freed comes last."""
+    """The Node's Pod CIDR, handed out in turn, as the CNI plugin host-local does: what was freed last comes last."""
 
     def __init__(self, cidr: str) -> None:
         network = ipaddress.ip_network(cidr)

@@ -1,7 +1,7 @@
 """The Pod's sandbox: what all its containers share: an address, a hostname, resolv.conf, /etc/hosts.
 
 Pure: a Pod and the node's facts in, a `PodSandboxConfig` out.
-Source: pkg/kubelet/kuberuntime/kuberuntime_sandbox.go, pkg/kubelet/network/dns, pkg/kubelet/kubelet_pods.go (hosts file).
+Source: pkg/kubelet/kuberuntime/kuberuntime_sandbox.go, pkg/kubelet/network/dns, kubelet_pods.go (hosts file).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A container's last words: what it wrote to its terminationMessagePath, or the end of its log.
 
     File                    the file, at most 4096 bytes
-    FallbackToLogsOnError   the file; if that is empty and the container failed, the last 80 lines or 2048 bytes of the log
+    FallbackToLogsOnError   the file; if that is empty and the container failed, the log's last 80 lines or 2048 bytes
 
 Source: pkg/kubelet/kuberuntime/kuberuntime_container.go (getTerminationMessage).
 """
