@@ -31,7 +31,8 @@ def register(commands: Commands) -> None:
     down = command(commands, "down", run_down)
     down.add_argument("--delete", action="store_true", help="forget everything that is in it")
     down.add_argument("--all", action="store_true", help="every cluster of this $KIT_HOME")
-    command(commands, "status", run_status)
+    status = command(commands, "status", run_status)
+    status.add_argument("--all", action="store_true", help="every cluster of this $KIT_HOME, as a list")
     command(commands, "env", run_env)
     kubectl = commands.add_parser("kubectl", help="stock kubectl on this cluster", add_help=False)
     kubectl.add_argument("arguments", nargs=argparse.REMAINDER)
@@ -89,18 +90,16 @@ def run_down(arguments: argparse.Namespace) -> int | None:
 
 
 def run_status(arguments: argparse.Namespace) -> int | None:
-    clusters = [find(arguments.name)] if arguments.name else all_clusters()
+    clusters = all_clusters() if arguments.all else [find(arguments.name)]
     states = [EmbeddedCluster(directory).status() for directory in clusters]
     if arguments.json:
-        print_json(states[0].as_json() if arguments.name else [state.as_json() for state in states])
-    elif not states:
-        print("There is no cluster yet; `kit up` makes one.")
+        print_json([state.as_json() for state in states] if arguments.all else states[0].as_json())
     else:
         print_table(("NAME", "BACKEND", "STATUS", "PID", "SERVER", "NODES", "KUBECONFIG"), [_row(s) for s in states])
         for state in states:
             for sentence in state.notes:
                 note(f"{state.name}: {sentence}")
-    return 0 if all(state.running for state in states) and states else EXIT_NO_CLUSTER
+    return 0 if all(state.running for state in states) else EXIT_NO_CLUSTER
 
 
 def _row(status: Status) -> tuple[object, ...]:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import json
 import logging
 import os
 import socket
@@ -24,11 +25,22 @@ from kitlib.api.edge.server import EdgeServer
 from kitlib.api.edge.tls import server_context
 from kitlib.api.request import User
 from kitlib.api.server import ApiServer
+from kitlib.client import Client, Manager
+from kitlib.client.local import LocalTransport
 from kitlib.cluster import kubeconfig, pki
+from kitlib.cluster.driver import Driver
 from kitlib.cluster.errors import CannotStart
-from kitlib.cluster.home import ClusterDir
+from kitlib.cluster.faults import Faults
+from kitlib.cluster.home import ClusterDir, all_clusters, write_private
+from kitlib.cluster.kitapi import PREFIX, KitApi
+from kitlib.cluster.loops import control_loops
+from kitlib.cluster.nodes import Nodes
+from kitlib.network.addresses import NoFreeSlice, Slice, lease_slice
 from kitlib.objects.clock import SystemClock
+from kitlib.runtime.cri import RuntimeError_
+from kitlib.runtime.process.client import ProcessRuntime
 from kitlib.store import Store
+from kitlib.trace.record import Recorder
 
 log = logging.getLogger("kit")
 
@@ -37,37 +49,97 @@ ADMIN = User(pki.ADMIN, (pki.MASTERS, "system:authenticated"))
 
 
 class Assembly:
-    """One running cluster."""
+    """One running cluster.  runtime: the daemon, which is started first because it is another process."""
 
-    def __init__(self, directory: ClusterDir, config: dict[str, Any]) -> None:
-        self.directory, self.config = directory, config
+    def __init__(self, directory: ClusterDir, config: dict[str, Any],
+                 runtime: asyncio.Future[ProcessRuntime] | None) -> None:
+        self.directory, self.config, self._starting_runtime = directory, config, runtime
         self.clock = SystemClock()
         self.notes: list[str] = []
         self.server = ""
         self.store: Store | None = None
         self.edge: EdgeServer | None = None
+        self.driver: Driver | None = None
+        self.nodes: Nodes | None = None
 
     async def start(self) -> None:
+        self.loop = asyncio.get_running_loop()
+        self._start_api()
+        self._start_controllers()
+        await self._start_nodes()
+        await self._start_edge()
+
+    def _start_api(self) -> None:
         directory, config = self.directory, self.config
-        loop = asyncio.get_running_loop()
-        bound = self._bind()
-        port = bound.getsockname()[1]
-        keys = pki.ensure(directory.pki, directory.name, [HOST])
+        self.listener = self._bind()
+        self.server = f"https://{HOST}:{self.listener.getsockname()[1]}"
         self.store = Store(None if config["ephemeral"] else directory.store)
-        self.store.attach(loop)
-        settings = ApiConfig(tokens={config["token"]: ADMIN}, root_ca=keys.ca.read_text(),
-                             signing_key=keys.service_account_key.read_bytes(), port=port)
-        self.api = ApiServer(self.store, settings, self.clock)
-        self.edge = EdgeServer(self.api, self.store, server_context(*keys.server, keys.ca))
-        await self.edge.start(bound=bound)
-        self.server = f"https://{HOST}:{port}"
-        kubeconfig.write(directory.kubeconfig, directory.name, self.server, keys, config["token"])
+        self.store.attach(self.loop)
+        self.slice = self._lease_slice()
+        inside = self.slice.node_ip(0)  # the same port for Pods: an endpoint must lie in the cluster's own range
+        self.listeners = [self.listener, _bound(inside, self.listener.getsockname()[1])]
+        self.keys = pki.ensure(directory.pki, directory.name, [HOST, inside, self.slice.kubernetes_ip])
+        self.api = ApiServer(self.store, ApiConfig(
+            service_cidr=self.slice.service_cidr, tokens={config["token"]: ADMIN}, root_ca=self.keys.ca.read_text(),
+            signing_key=self.keys.service_account_key.read_bytes(), address=inside,
+            port=self.listener.getsockname()[1]), self.clock)
+        self._remember()
+        self.recorder = Recorder(self._lookup)
+        self.api.on_write(self.recorder.on_write)
+
+    def _lookup(self, resource: str, namespace: str, name: str) -> dict[str, Any] | None:
+        assert self.store is not None
+        entry = self.store.get(resource, namespace, name)
+        return entry.obj if entry else None
+
+    def client(self, agent: str) -> Client:
+        """A client in this process, in the name of one component."""
+        user = User(f"system:{agent.replace('/', ':')}", (pki.MASTERS, "system:authenticated"))
+        return Client(LocalTransport(self.api, user), agent)
+
+    def _start_controllers(self) -> None:
+        self.manager = Manager(self.client, self.clock, leases=True)
+        for controller, agent in control_loops():
+            self.manager.add(controller, agent)
+        self.driver = Driver(self.manager, self.clock, self.loop)
+
+    async def _start_nodes(self) -> None:
+        assert self.store is not None
+        assert self.driver is not None
+        self.nodes = Nodes(self.manager, self.client, self.clock, self.directory.nodes, self.store.wait_durable)
+        await self.nodes.start_simulated(self.config["simulatedNodes"])
+        self.driver.wake()
+        if self._starting_runtime:
+            runtime = await self._starting_runtime
+            await self.nodes.start_process(self.config["nodes"], self.slice, runtime)
+
+    async def _start_edge(self) -> None:
+        assert self.store is not None
+        faults = Faults(self.api, self.clock)
+        kit = KitApi(self.store, self.manager, self.driver.wake, self.recorder, faults, self.state)
+        self.api.extra[PREFIX] = kit.handle
+        self.edge = EdgeServer(faults, self.store, server_context(*self.keys.server, self.keys.ca))
+        await self.edge.start(bound=self.listeners)
+        kubeconfig.write(self.directory.kubeconfig, self.directory.name, self.server, self.keys, self.config["token"])
+
+    def _lease_slice(self) -> Slice:
+        """The addresses of last time, since Services and Pods in the store have them; else any that are free."""
+        others = [other.read_config().get("slice") for other in all_clusters(self.directory.path.parents[1])]
+        try:
+            return lease_slice(self.config["slice"], [number for number in others if number])
+        except NoFreeSlice as error:
+            raise CannotStart(f"{error}.") from error
+
+    def _remember(self) -> None:
+        """Port and addresses stay the cluster's for its whole life."""
+        self.config |= {"port": self.listener.getsockname()[1], "slice": self.slice.number}
+        write_private(self.directory.config, json.dumps(self.config, indent=1))
 
     def _bind(self) -> socket.socket:
         """The port of last time if it is free: open terminals keep working across `kit down` and `kit up`."""
         port = self.config["port"]
         try:
-            return _bound(port)
+            return _bound(HOST, port)
         except OSError as error:
             if error.errno not in (errno.EADDRINUSE, errno.EACCES):
                 raise
@@ -76,25 +148,44 @@ class Assembly:
                 raise CannotStart(f"Port {port} of {HOST} {why}; leave --port away, or give another one.") from error
             self.notes.append(f"Port {port}, which this cluster had before, is taken; it listens on another one now, "
                               f"and its kubeconfig says so.")
-            return _bound(0)
+            return _bound(HOST, 0)
 
     def state(self) -> dict[str, Any]:
         """What run/state.json tells the outside."""
-        return {"pid": os.getpid(), "server": self.server, "ephemeral": self.config["ephemeral"], "nodes": [],
+        kinds = [("process", self.nodes.process_names), ("simulated", self.nodes.simulated_names)] if self.nodes else []
+        return {"name": self.directory.name, "backend": "embedded", "pid": os.getpid(), "server": self.server,
+                "kubeconfig": str(self.directory.kubeconfig), "ephemeral": self.config["ephemeral"],
+                "nodes": [{"name": name, "kind": kind, "ready": True} for kind, found in kinds for name in found],
                 "notes": self.notes}
 
     async def stop(self) -> None:
+        """Down: nodes, control plane, edge, store, in this order."""
+        if self.nodes:
+            await self.nodes.stop()
+        if self._starting_runtime:
+            await self._stop_runtime(self._starting_runtime)
+        if self.driver:
+            self.driver.stop()
+            self.manager.stop()
         if self.edge:
             await self.edge.close()
         if self.store:
             self.store.close()
 
 
-def _bound(port: int) -> socket.socket:
+    async def _stop_runtime(self, starting: asyncio.Future[ProcessRuntime]) -> None:
+        """Wait for the daemon even if the start failed elsewhere: a process of ours must not be left behind."""
+        try:
+            await (await starting).shutdown()
+        except (RuntimeError_, OSError) as error:
+            log.warning("the runtime daemon: %s", error)
+
+
+def _bound(host: str, port: int) -> socket.socket:
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # what a killed predecessor left in TIME_WAIT
     try:
-        listener.bind((HOST, port))
+        listener.bind((host, port))
     except OSError:
         listener.close()
         raise

@@ -124,7 +124,7 @@ class EmbeddedCluster(Cluster):
         config = {"name": self.name, "nodes": wanted.nodes, "simulatedNodes": wanted.simulated_nodes,
                   "ephemeral": wanted.ephemeral, "parentPid": wanted.parent_pid,
                   "port": wanted.port or old.get("port", 0), "portWanted": bool(wanted.port),
-                  "token": old.get("token") or secrets.token_urlsafe(24)}
+                  "slice": old.get("slice"), "token": old.get("token") or secrets.token_urlsafe(24)}
         write_private(self.directory.config, json.dumps(config, indent=1))
 
     def _same_or_say(self, settings: Settings | None) -> None:

@@ -37,6 +37,7 @@ def main(argv: list[str]) -> int:
     directory, ready = ClusterDir(Path(argv[0]).name, Path(argv[0]).parents[1]), int(argv[1])
     if os.fork():
         os._exit(0)
+    os.set_inheritable(ready, False)
     logging.basicConfig(stream=sys.stderr, level=os.environ.get("KIT_LOG", "INFO").upper(),
                         format="%(asctime)s %(levelname)-7s %(name)s %(message)s")
     lock = directory.take_lock()
@@ -70,14 +71,15 @@ def _run(directory: ClusterDir, ready: int) -> None:
 
 
 async def _serve(directory: ClusterDir, config: dict[str, Any], ready: int) -> None:
-    from kitlib.cluster.assembly import Assembly
-
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     watcher = _watch_parent(config["parentPid"], stop.set) if config.get("parentPid") else None
-    assembly = Assembly(directory, config)
+    runtime = await _spawn_runtime(directory, config) if config["nodes"] else None
+    from kitlib.cluster.assembly import Assembly
+
+    assembly = Assembly(directory, config, runtime)
     try:
         await _unless(assembly.start(), stop)
         if not stop.is_set():
@@ -93,6 +95,16 @@ async def _serve(directory: ClusterDir, config: dict[str, Any], ready: int) -> N
         directory.state.unlink(missing_ok=True)
         if config.get("ephemeral"):
             directory.remove()
+
+
+async def _spawn_runtime(directory: ClusterDir, config: dict[str, Any]) -> asyncio.Future[Any]:
+    """Start the runtime daemon now: it gets ready while this process still imports the rest of kitlib."""
+    from kitlib.runtime.process.client import ProcessRuntime
+
+    runtime = asyncio.ensure_future(ProcessRuntime.start(
+        directory.run / "runtime.sock", directory.path / "runtime", ephemeral=config["ephemeral"]))
+    await asyncio.sleep(0)
+    return runtime
 
 
 async def _unless(work: Any, stop: asyncio.Event) -> None:

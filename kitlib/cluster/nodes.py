@@ -1,0 +1,111 @@
+"""The cluster's nodes: one runtime for all that run processes, and one object for all that only pretend.
+
+    node-1, node-2, …   a Kubelet each; their containers are in the hands of one runtime daemon
+    sim-1, sim-2, …     one SimulatedKubelet
+
+What they read from the API they read from the control plane's own caches: in this process a second copy
+of every Pod would be waste.  Each speaks to the API in its own name, as kubelet/NODE.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from kitlib.client import Client, EventRecorder, Manager
+from kitlib.network.addresses import Slice
+from kitlib.node.context import AddressPool, Durable, NodeContext
+from kitlib.node.handlers import Handlers
+from kitlib.node.images import ImageManager
+from kitlib.node.kubelet import Kubelet
+from kitlib.node.node_object import NodeFacts, machine_capacity
+from kitlib.node.registration import Registration
+from kitlib.node.simulated import SimulatedKubelet
+from kitlib.node.sources import ChangeSignal, ClusterSource, PodRouter
+from kitlib.objects.clock import Clock
+from kitlib.runtime.process.client import ProcessRuntime
+
+log = logging.getLogger("kit")
+
+PROCESS, SIMULATED = "node", "sim"
+
+
+def names(prefix: str, count: int) -> list[str]:
+    return [f"{prefix}-{number}" for number in range(1, count + 1)]
+
+
+class Nodes:
+    """All kubelets of one cluster process.
+
+    client_factory: a client in somebody's name.  durable: waits until a revision is on disk.
+    """
+
+    def __init__(self, manager: Manager, client_factory: Callable[[str], Client], clock: Clock, directory: Path,
+                 durable: Durable) -> None:
+        self._manager, self._client_factory, self._clock = manager, client_factory, clock
+        self._directory, self._durable = directory, durable
+        self.router = PodRouter(manager.informer("pods"))
+        self.simulated = SimulatedKubelet(client_factory, clock, asyncio.get_running_loop())
+        self.kubelets: dict[str, Kubelet] = {}
+        self.process_names: list[str] = []
+        self.simulated_names: list[str] = []
+        self._tasks: list[asyncio.Task[None]] = []
+        self._signals: list[ChangeSignal] = []
+        self._source = ClusterSource(client_factory("kubelet"))
+
+    async def start_simulated(self, count: int) -> None:
+        self.router.default = self.simulated.pod_event
+        self._manager.informer("nodes").add_handler(self.simulated.node_event)
+        self.simulated_names = names(SIMULATED, count)
+        await self.simulated.add_nodes(self.simulated_names)
+
+    async def start_process(self, count: int, addresses: Slice, runtime: ProcessRuntime) -> None:
+        loop = asyncio.get_running_loop()
+        self.process_names = names(PROCESS, count)
+        for index, name in enumerate(self.process_names, start=1):
+            await self._start_node(name, index, addresses, runtime)
+        if count:
+            watcher = self._client_factory("kubelet")
+            self._signals = [ChangeSignal(watcher, resource, self._configuration_changed, loop)
+                             for resource in ("configmaps", "secrets")]
+
+    async def _start_node(self, name: str, index: int, addresses: Slice, runtime: ProcessRuntime) -> None:
+        client = self._client_factory(f"kubelet/{name}")
+        capacity = machine_capacity(str(self._directory))
+        facts = NodeFacts(name=name, address=addresses.node_ip(index), pod_cidr=addresses.pod_cidr(index),
+                          capacity=capacity, isolation=_isolation(runtime))
+        events = EventRecorder(client, "kubelet", self._clock, name)
+        context = NodeContext(name=name, host_ip=facts.address, directory=self._directory / name, runtime=runtime,
+                              client=client, clock=self._clock, events=events, source=self._source,
+                              pool=AddressPool(facts.pod_cidr), images=ImageManager(runtime, self._clock),
+                              handlers=Handlers(runtime), durable=self._durable, services=self._source.services,
+                              allocatable=capacity)
+        registration = Registration(client, facts, self._clock, runtime)
+        await registration.register()
+        kubelet = self.kubelets[name] = Kubelet(context)
+        self.router.connect(name, kubelet.pod_event)
+        await kubelet.start(self.router.pods_of(name))
+        self._tasks.append(asyncio.ensure_future(registration.run()))
+
+    def _configuration_changed(self, namespace: str) -> None:
+        for kubelet in self.kubelets.values():
+            kubelet.configuration_changed(namespace)
+
+    async def stop(self) -> None:
+        """The kubelets end; what becomes of their containers is the runtime's affair."""
+        for task in self._tasks:
+            task.cancel()
+        for signal in self._signals:
+            signal.close()
+        self.simulated.close()
+        await asyncio.gather(*self._tasks, *(kubelet.stop() for kubelet in self.kubelets.values()),
+                             return_exceptions=True)
+
+
+def _isolation(runtime: ProcessRuntime) -> str:
+    found: Any = runtime.isolation
+    parts = [("namespaces", found.namespaces), ("an address per Pod", found.notifications)]
+    return ", ".join(name for name, there in parts if there) or "none"
