@@ -99,7 +99,7 @@ class Assembly:
 
     def _start_controllers(self) -> None:
         self.manager = Manager(self.client, self.clock, leases=True)
-        for controller, agent in control_loops():
+        for controller, agent in control_loops(self.keys.ca.read_text()):
             self.manager.add(controller, agent)
         self.driver = Driver(self.manager, self.clock, self.loop)
 

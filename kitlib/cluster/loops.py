@@ -8,12 +8,22 @@ from __future__ import annotations
 
 from kitlib.client import Controller
 from kitlib.controllers.deployment import Deployment
+from kitlib.controllers.endpointslice import EndpointSlice
+from kitlib.controllers.garbagecollector import GarbageCollector
+from kitlib.controllers.namespace import Namespace
 from kitlib.controllers.replicaset import ReplicaSet
+from kitlib.controllers.rootca import RootCA
+from kitlib.controllers.serviceaccount import ServiceAccount
+from kitlib.scheduler.scheduler import Scheduler
 
 MANAGER = "kube-controller-manager"
 
 
-def control_loops() -> list[tuple[Controller, str]]:
-    """Each loop with its User-Agent."""
-    controllers: list[Controller] = [ReplicaSet(), Deployment()]
-    return [(controller, f"{MANAGER}/{controller.name}") for controller in controllers]
+def control_loops(root_ca: str) -> list[tuple[Controller, str]]:
+    """Each loop with its User-Agent.  root_ca: the PEM text of the cluster's CA."""
+    controllers: list[Controller] = [
+        ReplicaSet(), Deployment(), EndpointSlice(), GarbageCollector(), Namespace(), ServiceAccount(),
+        RootCA(root_ca)]
+    scheduler = Scheduler()
+    return [*((controller, f"{MANAGER}/{controller.name}") for controller in controllers),
+            (scheduler, scheduler.user_agent)]
