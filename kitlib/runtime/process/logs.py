@@ -34,6 +34,7 @@ class LogWriter:
         self._pending = {1: b"", 2: b""}
         self._fd = -1
         self._size = 0
+        self._last_name, self._same_second = "", 0
         if path:
             os.makedirs(os.path.dirname(path), exist_ok=True)
             self._open()
@@ -82,11 +83,9 @@ class LogWriter:
     def _rotated_name(self) -> str:
         """The kubelet's name; a second rotation within the second gets a suffix that still sorts."""
         name = self._path + time.strftime(".%Y%m%d-%H%M%S", time.gmtime())
-        count, candidate = 0, name
-        while os.path.exists(candidate):
-            count += 1
-            candidate = f"{name}.{count:03d}"
-        return candidate
+        self._same_second = self._same_second + 1 if name == self._last_name else 0
+        self._last_name = name
+        return f"{name}.{self._same_second:03d}" if self._same_second else name
 
     def close(self) -> None:
         """The end of the output: what has no newline yet is a line too."""

@@ -60,8 +60,6 @@ class Task:
             for fd in set(ends):
                 os.close(fd)
         self._reap[self.pid] = self
-        for fd in self._outputs:
-            self._loop.reader(fd, functools.partial(self._on_readable, fd))
         self._loop.reader(self._channel.fileno(), self._on_report)
 
     def _pipes(self, stdin: bool) -> tuple[int, int, int]:
@@ -113,6 +111,7 @@ class Task:
             self._channel = None
             self._started = not self._error
             self.on_started(self._error)
+            self.pause(False)  # only now: nobody is to hear a process before it is said to run
 
     # Output and input.
 
