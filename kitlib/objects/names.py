@@ -179,11 +179,9 @@ def path_segment(text: str) -> list[str]:
     return [f"may not contain '{char}'" for char in "/%" if char in text]
 
 
-def http_path_absolute_subdomain(text: str) -> list[str]:
-    """`example.com/path`: a finalizer or controller name that must have a domain."""
+def domain_prefixed_path(text: str) -> list[str]:
+    """`example.com/path`: the name of an ingress controller or a Job's manager."""
     host, slash, path = text.partition("/")
-    if not text:
-        return ["must be a domain-prefixed path (such as \"acme.io/foo\")"]
     if not slash or not host or not path:
         return ["must be a domain-prefixed path (such as \"acme.io/foo\")"]
     problems = dns_subdomain(host)

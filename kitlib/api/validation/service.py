@@ -1,0 +1,204 @@
+"""Services: ports, addresses and the options that go with each type.
+
+    ClusterIP     an address, no node ports        NodePort      and a port on every node
+    LoadBalancer  and an address outside           ExternalName  a name, no address at all
+
+Which addresses and node ports are free is the allocators' business.
+
+Source: k8s.io/kubernetes/pkg/apis/core/validation (ValidateService, ValidateServiceUpdate).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kitlib.api.validation.common import (
+    PROTOCOLS,
+    Errors,
+    Obj,
+    cidr,
+    each,
+    in_range,
+    ip,
+    ip_address,
+    label_name,
+    labels,
+    non_special_ip,
+    one_of,
+    port_number,
+    port_or_name,
+)
+from kitlib.objects import field, names
+
+HEADLESS = "None"
+_TYPES = ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")
+_DAY = 86400
+
+
+def addresses(spec: Obj) -> list[str]:
+    found = spec.get("clusterIPs")
+    return list(found) if found else [spec["clusterIP"]] if spec.get("clusterIP") else []
+
+
+def create_service(errs: Errors, obj: Obj) -> None:
+    spec = obj.get("spec") or {}
+    kind, ips, ports = spec.get("type"), addresses(spec), spec.get("ports") or []
+    headless = ips[:1] == [HEADLESS]
+    if not ports and not headless and kind != "ExternalName":
+        errs.append(field.required("spec.ports"))
+    if kind in ("LoadBalancer", "NodePort") and headless:
+        errs.append(field.invalid("spec.clusterIPs[0]", HEADLESS, f"may not be set to 'None' for {kind} services"))
+    if kind == "ExternalName":
+        _external_name(errs, spec, ips)
+    _ports(errs, ports, kind)
+    if spec.get("selector"):
+        labels(errs, "spec.selector", spec["selector"])
+    _affinity(errs, spec)
+    if kind != "ExternalName":
+        _families(errs, spec, ips)
+    for index, address in enumerate(spec.get("externalIPs") or ()):
+        if ip_address(address) is None:
+            ip(errs, f"spec.externalIPs[{index}]", address)
+        else:
+            non_special_ip(errs, f"spec.externalIPs[{index}]", address)
+    one_of(errs, "spec.type", kind, _TYPES)
+    _balancing(errs, spec, kind)
+
+
+def _external_name(errs: Errors, spec: Obj, ips: list[str]) -> None:
+    if ips:
+        errs.append(field.forbidden("spec.clusterIPs", "may not be set for ExternalName services"))
+    for name in ("ipFamilies", "ipFamilyPolicy"):
+        if spec.get(name):
+            errs.append(field.forbidden(f"spec.{name}", "may not be set for ExternalName services"))
+    host = spec.get("externalName", "").removesuffix(".")
+    if host:
+        each(errs, "spec.externalName", host, names.dns_subdomain(host))
+    else:
+        errs.append(field.required("spec.externalName"))
+
+
+def _ports(errs: Errors, ports: list[dict[str, Any]], kind: str | None) -> None:
+    seen: set[str] = set()
+    pairs: set[tuple[Any, Any]] = set()
+    node_pairs: set[tuple[Any, Any]] = set()
+    for index, port in enumerate(ports):
+        at = f"spec.ports[{index}]"
+        name, number, protocol, node_port = (port.get(k) for k in ("name", "port", "protocol", "nodePort"))
+        if name:
+            each(errs, f"{at}.name", name, names.dns_label(name))
+            if name in seen:
+                errs.append(field.duplicate(f"{at}.name", name))
+            seen.add(name)
+        elif len(ports) > 1:
+            errs.append(field.required(f"{at}.name"))
+        port_number(errs, f"{at}.port", number)
+        one_of(errs, f"{at}.protocol", protocol, PROTOCOLS)
+        if port.get("targetPort") not in (None, ""):
+            port_or_name(errs, f"{at}.targetPort", port["targetPort"])
+        if port.get("appProtocol"):
+            label_name(errs, f"{at}.appProtocol", port["appProtocol"])
+        if (protocol, number) in pairs:
+            errs.append(field.duplicate(at, {"protocol": protocol, "port": number}))
+        pairs.add((protocol, number))
+        if node_port:
+            if kind == "ClusterIP":
+                errs.append(field.forbidden(f"{at}.nodePort", "may not be used when `type` is 'ClusterIP'"))
+            if (protocol, node_port) in node_pairs:
+                errs.append(field.duplicate(f"{at}.nodePort", node_port))
+            node_pairs.add((protocol, node_port))
+
+
+def _affinity(errs: Errors, spec: Obj) -> None:
+    affinity, config = spec.get("sessionAffinity"), spec.get("sessionAffinityConfig")
+    one_of(errs, "spec.sessionAffinity", affinity, ("ClientIP", "None"))
+    if affinity == "ClientIP":
+        seconds = ((config or {}).get("clientIP") or {}).get("timeoutSeconds")
+        if seconds is None:
+            errs.append(field.required("spec.sessionAffinityConfig",
+                                       "when session affinity type is ClientIP"))
+        in_range(errs, "spec.sessionAffinityConfig.clientIP.timeoutSeconds", seconds, 1, _DAY)
+    elif affinity == "None" and config:
+        errs.append(field.forbidden("spec.sessionAffinityConfig",
+                                    "must not be set when session affinity is None"))
+
+
+def _families(errs: Errors, spec: Obj, ips: list[str]) -> None:
+    if spec.get("clusterIP") and ips and spec["clusterIP"] != ips[0]:
+        errs.append(field.invalid("spec.clusterIPs", ips, "first value must match `clusterIP`"))
+    if len(ips) > 2:
+        errs.append(field.invalid("spec.clusterIPs", ips, "may only hold up to 2 values"))
+    families, policy = spec.get("ipFamilies") or [], spec.get("ipFamilyPolicy")
+    for index, name in enumerate(families):
+        one_of(errs, f"spec.ipFamilies[{index}]", name, ("IPv4", "IPv6"))
+        if name in families[:index]:
+            errs.append(field.duplicate(f"spec.ipFamilies[{index}]", name))
+    one_of(errs, "spec.ipFamilyPolicy", policy, ("PreferDualStack", "RequireDualStack", "SingleStack"), False)
+    if policy == "SingleStack" and len(families) > 1:
+        errs.append(field.invalid("spec.ipFamilies", families, "may only be 1 when ipFamilyPolicy is SingleStack"))
+    for index, address in enumerate(ips):
+        at = f"spec.clusterIPs[{index}]"
+        if address == HEADLESS:
+            if len(ips) > 1:
+                errs.append(field.invalid(at, address, "'None' must be the first and only value"))
+            continue
+        parsed = ip_address(address)
+        if parsed is None:
+            errs.append(field.invalid(at, address, "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"))
+        elif index < len(families) and families[index] != f"IPv{parsed.version}":
+            errs.append(field.invalid(at, address, f"expected an {families[index]} value as indicated by "
+                                      f"`ipFamilies[{index}]`"))
+
+
+def _balancing(errs: Errors, spec: Obj, kind: str | None) -> None:
+    for index, network in enumerate(spec.get("loadBalancerSourceRanges") or ()):
+        if kind != "LoadBalancer":
+            errs.append(field.forbidden(f"spec.LoadBalancerSourceRanges[{index}]",
+                                        "may only be used when `type` is 'LoadBalancer'"))
+            break
+        cidr(errs, f"spec.LoadBalancerSourceRanges[{index}]", network.strip())
+    policy = spec.get("externalTrafficPolicy")
+    one_of(errs, "spec.externalTrafficPolicy", policy, ("Cluster", "Local"), False)
+    if policy and kind not in ("NodePort", "LoadBalancer") and not spec.get("externalIPs"):
+        errs.append(field.invalid("spec.externalTrafficPolicy", policy,
+                                  "may only be set for externally-accessible services"))
+    one_of(errs, "spec.internalTrafficPolicy", spec.get("internalTrafficPolicy"), ("Cluster", "Local"), False)
+    one_of(errs, "spec.trafficDistribution", spec.get("trafficDistribution"),
+           ("PreferClose", "PreferSameNode", "PreferSameZone"), False)
+    health = spec.get("healthCheckNodePort")
+    if health and not (kind == "LoadBalancer" and policy == "Local"):
+        errs.append(field.invalid("spec.healthCheckNodePort", health, "may only be set when `type` is 'LoadBalancer' "
+                                  "and `externalTrafficPolicy` is 'Local'"))
+    for name in ("allocateLoadBalancerNodePorts", "loadBalancerClass"):
+        if kind != "LoadBalancer" and spec.get(name) is not None:
+            errs.append(field.forbidden(f"spec.{name}", "may only be used when `type` is 'LoadBalancer'"))
+    if spec.get("loadBalancerClass"):
+        label_name(errs, "spec.loadBalancerClass", spec["loadBalancerClass"])
+
+
+def update_service(errs: Errors, new: Obj, old: Obj) -> None:
+    spec, before = new.get("spec") or {}, old.get("spec") or {}
+    if "ExternalName" in (spec.get("type"), before.get("type")):
+        return
+    now, was = addresses(spec), addresses(before)
+    if now and was and now[0] != was[0]:
+        errs.append(field.invalid("spec.clusterIPs[0]", now, "may not change once set"))
+    families, earlier = spec.get("ipFamilies") or [], before.get("ipFamilies") or []
+    if families and earlier and families[0] != earlier[0]:
+        errs.append(field.invalid("spec.ipFamilies[0]", families, "may not change once set"))
+    kind, class_name = before.get("loadBalancerClass"), spec.get("loadBalancerClass")
+    if spec.get("type") == before.get("type") == "LoadBalancer" and kind != class_name:
+        errs.append(field.invalid("spec.loadBalancerClass", class_name, "may not change once set"))
+
+
+def status_service(errs: Errors, new: Obj, old: Obj) -> None:
+    ingress = ((new.get("status") or {}).get("loadBalancer") or {}).get("ingress") or []
+    at = "status.loadBalancer.ingress"
+    if ingress and (new.get("spec") or {}).get("type") != "LoadBalancer":
+        errs.append(field.forbidden(at, "may only be used when `spec.type` is \"LoadBalancer\""))
+        return
+    for index, point in enumerate(ingress):
+        if point.get("ip"):
+            ip(errs, f"{at}[{index}].ip", point["ip"])
+        if point.get("hostname"):
+            each(errs, f"{at}[{index}].hostname", point["hostname"], names.dns_subdomain(point["hostname"]))
