@@ -26,7 +26,7 @@ STYLE = """
 @media (prefers-color-scheme: dark) { :root { --fg: #eceff4; --bg: #14161c; --soft: #23262f; --accent: #56b4e9; } }
 * { box-sizing: border-box; } html { font-size: clamp(14px, 2.1vmin + 0.35vw, 34px); }
 body { margin: 0; color: var(--fg); background: var(--bg); font-family: system-ui, "Segoe UI", sans-serif; }
-section { display: none; min-height: 100vh; padding: 4vh 6vw 8vh; flex-direction: column; }
+section { display: none; height: 100vh; overflow: auto; padding: 4vh 6vw 8vh; flex-direction: column; }
 section.on { display: flex; } section > * { max-width: 100%; }
 h1 { font-size: 2.2em; margin: auto 0 .2em; } h1 ~ p { margin-bottom: auto; } h2 { font-size: 1.5em; margin: 0 0 .6em; }
 h2::after { content: ""; display: block; width: 3em; height: .15em; background: var(--accent); margin-top: .2em; }
@@ -35,8 +35,8 @@ pre { background: var(--soft); padding: .7em 1em; border-radius: .4em; overflow:
 code { font-family: ui-monospace, "DejaVu Sans Mono", monospace; } :not(pre) > code { background: var(--soft);
   padding: .05em .3em; border-radius: .2em; } li { margin: .35em 0; }
 table { border-collapse: collapse; } td, th { padding: .3em .8em; border-bottom: 1px solid #8a93a6; text-align: left; }
-figure { margin: 0; flex: 1; display: flex; align-items: center; justify-content: center; min-height: 0; }
-figure svg { max-width: 100% !important; max-height: 74vh; width: auto; }
+figure { margin: 0; flex: 1 1 0; min-height: 16em; }
+figure svg { max-width: none !important; width: 100%; height: 100%; }
 .note { display: none; border-left: .3em solid #e69f00; padding: .2em .8em; font-size: .75em; }
 body.notes .note { display: block; }
 footer { position: fixed; bottom: 1.2vh; right: 2vw; left: 2vw; display: flex; justify-content: space-between;

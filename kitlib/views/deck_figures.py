@@ -41,7 +41,7 @@ def story() -> Flow:
 
 
 def flow(until: str = "99") -> str:
-    """The talk's figure up to a step."""
+    """The talk's figure up to a step; in words only the newest step, or all when the story is whole."""
     whole = story()
     number = int(until)
     shown = whole.until(number)
@@ -56,7 +56,8 @@ def flow(until: str = "99") -> str:
                 objects[title].pop("node", None)
             if title.startswith("Pod/") and not any(s.act == "running" for s in shown.steps):
                 objects[title]["phase"] = "Pending"
-    return flow_svg.render(Flow(shown.target, shown.steps, objects))
+    told = len(whole.steps) if number >= len(whole.steps) else 1
+    return flow_svg.render(Flow(shown.target, shown.steps, objects), told)
 
 
 FIGURES: dict[str, Callable[..., str]] = {"flow": flow}

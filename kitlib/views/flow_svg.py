@@ -32,9 +32,9 @@ MAX_DOTS = 8  # Pods drawn a node
 STORE_X = 706
 
 
-def render(flow: Flow) -> str:
-    """The figure as a self-contained SVG."""
-    rows = flow.steps[-MAX_ROWS:]
+def render(flow: Flow, rows_shown: int = MAX_ROWS) -> str:
+    """The figure as a self-contained SVG.  rows_shown: how many of the newest steps are told in words."""
+    rows = flow.steps[-rows_shown:]
     height = TOP + 44 + ROW * max(1, len(rows)) + 14
     body = [_architecture(flow), *_badges(flow), *_store(flow), *_pods(flow), *_rows(flow, rows)]
     story = " ".join(f"{step.number}. {step.actor} {step.text}." for step in flow.steps) or "Nothing happened yet."
@@ -159,7 +159,7 @@ def _rows(flow: Flow, rows: tuple[Step, ...]) -> list[str]:
     note = "  (rebuilt from managedFields and Events: no causes)" if flow.rebuilt else ""
     parts = [theme.text(20, y, f"What happened to {flow.target}{note}", size=15, weight=700)]
     hidden = len(flow.steps) - len(rows)
-    if hidden:
+    if hidden and len(rows) > 1:
         parts.append(theme.text(WIDTH - 20, y, f"{hidden} earlier steps not shown", size=12, anchor="end", cls="dim"))
     if not rows:
         parts.append(theme.text(20, y + ROW, "Nothing yet. The story starts when somebody creates it.", cls="dim"))
