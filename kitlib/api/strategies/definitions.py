@@ -26,7 +26,7 @@ class DefinitionStrategy(Strategy):
     finalizers_of_deletion = (CLEANUP,)
 
     def prepare_create(self, call: Call, obj: Obj) -> None:
-        stored = [v["name"] for v in obj["spec"].get("versions") or () if v.get("storage")]
+        stored = [v["name"] for v in obj["spec"].get("versions") or () if v.get("storage")][:1]
         obj["status"] = {"conditions": None, "acceptedNames": {"plural": "", "kind": ""}, "storedVersions": stored}
 
     def prepare_update(self, call: Call, obj: Obj, old: Obj) -> None:
