@@ -138,7 +138,7 @@ def _who(lane: str, records: Sequence[Record]) -> str:
 def _acts(record: Record) -> list[tuple[str, str]]:
     """What one write tells: usually one act; a kubelet's report of a running container tells two."""
     lane, changes = lane_of(record.actor), record.changes
-    act = record.verb if record.verb in ("create", "delete") else "update"
+    act = record.verb if record.verb in ("create", "delete") and not record.subresource else "update"
     if changes.get("exists") == [True, False]:
         act = "gone"
     elif record.subresource == "binding" or (lane == "kube-scheduler" and "node" in changes):
@@ -154,8 +154,10 @@ def _acts(record: Record) -> list[tuple[str, str]]:
         act = "scale"
     elif "labels" in changes and act == "update":
         act = "relabel"
-    elif {"has", "ready"} & changes.keys() and act == "update":
+    elif {"has", "ready"} & changes.keys() and record.verb != "create":
         act = "count"
+    elif record.subresource == "status":
+        act = "unschedulable" if lane == "kube-scheduler" else "seen"
     return [(lane, act)]
 
 
@@ -184,7 +186,8 @@ def _text(act: str, records: Sequence[Record]) -> str:
         return f"reports {what}: {'ready' if last.changes.get('ready', [0, 0])[1] else 'not ready'}"
     return {"delete": f"deletes {what}", "gone": f"removes {what} from the store",
             "relabel": f"changes labels of {what}", "stopped": f"reports {what}: containers stopped",
-            "status": f"notes {what} as accepted",
+            "status": f"notes {what} as accepted", "seen": f"notes that it has seen {what}",
+            "unschedulable": f"finds no node for {what}",
             }.get(act, f"updates {what}")
 
 
