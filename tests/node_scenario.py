@@ -7,87 +7,43 @@ recorded scenarios, so that a test compares lists.
 from __future__ import annotations
 
 import asyncio
-import copy
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import client_fakes
-from client_fakes import FakeApi
 from node_fakes import FakeRuntime
 
-from kitlib.api.request import Answer, Request, Response
+from kitlib.api.config import ApiConfig
+from kitlib.api.request import User
+from kitlib.api.server import ApiServer
+from kitlib.client.client import Client
 from kitlib.client.events import EventRecorder
 from kitlib.client.informer import Informer
+from kitlib.client.local import LocalTransport
 from kitlib.node.context import AddressPool, NodeContext
 from kitlib.node.handlers import Handlers, resolve_port
 from kitlib.node.images import ImageManager
 from kitlib.node.kubelet import Kubelet
-from kitlib.node.pod_status import qos_class
 from kitlib.node.sources import ChangeSignal, ClusterSource, PodRouter, Pump
-from kitlib.objects.clock import FakeClock, rfc3339
-from kitlib.store import KeyExists
+from kitlib.objects.clock import FakeClock
+from kitlib.store import Store
 
 Object = dict[str, Any]
-client_fakes.KINDS.update({"nodes": "Node", "services": "Service", "secrets": "Secret", "endpointslices": "EndpointSlice"})
+ADMIN = User("admin", ("system:masters", "system:authenticated"))
 
 
-class PodApi(FakeApi):
-    """What the kubelet needs of a real API server on top: generations, graceful deletion, finalizers."""
+class Api:
+    """A real API server on a store in memory, without controllers."""
 
-    def handle(self, request: Request) -> Answer:
-        if request.method == "PUT" and not request.path.endswith("/status"):
-            request.obj = {**request.obj, "metadata": self._bumped(request.obj)}
-        return super().handle(request)
+    def __init__(self, clock: FakeClock) -> None:
+        self.store = Store(None)
+        self.server = ApiServer(self.store, ApiConfig(), clock)
+        person = self.client("kubectl")
+        person.create("serviceaccounts", "default", {"metadata": {"name": "default"}})
+        person.create("configmaps", "default", {"metadata": {"name": "kube-root-ca.crt"}, "data": {"ca.crt": "CA\n"}})
 
-    def _bumped(self, obj: Object) -> Object:
-        return {**obj["metadata"], "generation": obj["metadata"].get("generation", 0) + 1}
-
-    def _create(self, resource: str, namespace: str, obj: Object, kind: dict[str, str]) -> Response:
-        if resource == "pods":
-            obj = copy.deepcopy(obj)
-            obj["metadata"]["generation"] = 1
-            obj["spec"].setdefault("restartPolicy", "Always")
-            obj["spec"].setdefault("terminationGracePeriodSeconds", 30)
-            obj["status"] = {"phase": "Pending", "qosClass": qos_class(obj)}
-        return super()._create(resource, namespace, obj, kind)
-
-    def _delete(self, resource: str, namespace: str, name: str, obj: Object, options: Object) -> Response:
-        if resource != "pods":
-            return super()._delete(resource, namespace, name, obj, options)
-        grace = options.get("gracePeriodSeconds")
-        grace = obj["spec"]["terminationGracePeriodSeconds"] if grace is None else grace
-        meta = dict(obj["metadata"])
-        if "deletionTimestamp" not in meta:
-            meta["generation"] += 1
-        if "deletionTimestamp" not in meta or grace < meta["deletionGracePeriodSeconds"]:
-            meta |= {"deletionTimestamp": rfc3339(self.clock.now() + grace), "deletionGracePeriodSeconds": grace}
-            obj = self.store.update(resource, namespace, name, {**obj, "metadata": meta}).obj
-        if grace == 0 and not meta.get("finalizers"):
-            return super()._delete(resource, namespace, name, obj, options)
-        return Response(200, b"", obj)
-
-    def edit(self, namespace: str, name: str, patch: Object, kind: str = "merge") -> None:
-        """A person's PATCH of a Pod's spec or metadata."""
-        live = self.store.get("pods", namespace, name).obj
-        if kind == "strategic":
-            patched = copy.deepcopy(live)
-            for container in patch["spec"]["containers"]:
-                next(c for c in patched["spec"]["containers"] if c["name"] == container["name"]).update(container)
-            patched["metadata"]["generation"] += 1
-        else:
-            patched = {**live, "metadata": {**live["metadata"], **patch["metadata"]}}
-            patched["metadata"] = {k: v for k, v in patched["metadata"].items() if v is not None}
-        self.store.update("pods", namespace, name, patched)
-        if patched["metadata"].get("deletionGracePeriodSeconds") == 0 and not patched["metadata"].get("finalizers"):
-            self.store.delete("pods", namespace, name)
-
-    def bind(self, namespace: str, name: str, node: str) -> None:
-        live = self.store.get("pods", namespace, name).obj
-        condition = {"type": "PodScheduled", "status": "True", "lastProbeTime": None,
-                     "lastTransitionTime": rfc3339(self.clock.now())}
-        self.store.update("pods", namespace, name, {**live, "spec": {**live["spec"], "nodeName": node},
-                                                    "status": {**live["status"], "conditions": [condition]}})
+    def client(self, agent: str = "test") -> Client:
+        return Client(LocalTransport(self.server, ADMIN), agent)
 
 
 class FakeHandlers(Handlers):
@@ -115,9 +71,9 @@ class Cluster:
     """One node, `n1`, at 192.0.2.10 with Pods in 10.0.0.0/24."""
 
     def __init__(self, directory: Path, clock: FakeClock | None = None, runtime: FakeRuntime | None = None,
-                 api: PodApi | None = None) -> None:
+                 api: Api | None = None) -> None:
         self.clock = clock or FakeClock()
-        self.api = api or PodApi(self.clock)
+        self.api = api or Api(self.clock)
         self.runtime = runtime or FakeRuntime(self.clock)
         self.directory = directory
         self.person = self.api.client("kubectl")
@@ -150,15 +106,16 @@ class Cluster:
         self.pump.close()
 
     def apply(self, obj: Object) -> None:
-        plural = {"Pod": "pods", "ConfigMap": "configmaps", "Secret": "secrets", "Service": "services"}[obj["kind"]]
-        meta = obj["metadata"]
-        namespace = meta.get("namespace", "default")
-        try:
-            self.person.create(plural, namespace, {**obj, "metadata": {**meta, "namespace": namespace}})
-        except KeyExists:
-            self.person.update(plural, namespace, obj)
+        """Create it; a Pod is bound to the node at once, as a scheduler would."""
+        plural = f"{obj['kind'].lower()}s"
+        namespace, name = obj["metadata"].get("namespace", "default"), obj["metadata"]["name"]
+        self.person.create(plural, namespace, obj)
         if obj["kind"] == "Pod":
-            self.api.bind(namespace, meta["name"], "n1")
+            target = {"metadata": {"name": name}, "target": {"kind": "Node", "name": "n1"}}
+            self.person.create("pods", namespace, target, name=name, subresource="binding")
+
+    def delete(self, name: str = "p", grace: int | None = None) -> None:
+        self.person.delete("pods", "default", name, grace=grace)
 
     def pod(self, name: str = "p") -> Object:
         return self.person.get("pods", "default", name)
@@ -194,7 +151,7 @@ class Cluster:
 class Recorder:
     """Every distinct state of every Pod, as the scenarios have them."""
 
-    def __init__(self, api: FakeApi) -> None:
+    def __init__(self, api: Api) -> None:
         self._watch = api.store.watch("pods", None, after=api.store.revision)
         self.states: list[tuple[str, Object]] = []
 

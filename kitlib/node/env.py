@@ -68,16 +68,13 @@ def environment(pod: Mapping[str, Any], container: Mapping[str, Any], source: Co
     services = service_environment(facts.services, pod["metadata"].get("namespace", ""),
                                    pod["spec"].get("enableServiceLinks", True))
     for entry in container.get("env") or ():
-        value: str | None
         if "valueFrom" in entry:
-            value = _value_from(pod, container, entry["valueFrom"], source, facts)
+            found = _value_from(pod, container, entry["valueFrom"], source, facts)
         else:
-            value = expand(entry.get("value", ""), {**services, **result})
-        if value is not None:
-            result[entry["name"]] = value
-    for name, value in services.items():
-        result.setdefault(name, value)
-    return result
+            found = expand(entry.get("value", ""), {**services, **result})
+        if found is not None:
+            result[entry["name"]] = found
+    return services | result
 
 
 def command_line(container: Mapping[str, Any], env: Mapping[str, str]) -> tuple[list[str], list[str]]:

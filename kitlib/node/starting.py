@@ -38,7 +38,7 @@ from .volumes import Prepared, VolumeError, mount_path
 
 Object = Mapping[str, Any]
 Say = Callable[[str, str, str], None]
-Noted = Callable[[ContainerStatus], None]
+Noted = Callable[[ContainerStatus], bool]
 
 
 class StartRefused(Exception):

@@ -1,0 +1,136 @@
+"""Services and EndpointSlices, seen as kube-proxy sees them: one entry per port of a Service, with its endpoints.
+
+    Service web (ports http, metrics) ─┐      ServicePort default/web:http    → 10.0.0.2:8080, 10.0.0.3:8080
+    EndpointSlices of web ─────────────┴──▶   ServicePort default/web:metrics → 10.0.0.2:9090, 10.0.0.3:9090
+
+All three modes of the proxy (userspace, iptables, nftables) begin with this list; what they do with it differs.
+Source: pkg/proxy/serviceport.go, pkg/proxy/endpoint.go, pkg/proxy/topology.go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+Object = Mapping[str, Any]
+SERVICE_NAME_LABEL = "kubernetes.io/service-name"
+PROXY_NAME_LABEL = "service.kubernetes.io/service-proxy-name"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class ProxyEndpoint:
+    """Where a connection may go.  serving stays true while a Pod terminates but still answers."""
+
+    ip: str
+    port: int
+    ready: bool = True
+    serving: bool = True
+    terminating: bool = False
+    node: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.ip}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class ServicePort:
+    """One port of one Service.  affinity: seconds of ClientIP stickiness, 0 for none."""
+
+    namespace: str
+    service: str
+    port_name: str
+    protocol: str
+    cluster_ips: tuple[str, ...]
+    port: int
+    node_port: int = 0
+    external_ips: tuple[str, ...] = ()
+    load_balancer_ips: tuple[str, ...] = ()
+    source_ranges: tuple[str, ...] = ()
+    affinity: int = 0
+    external_local: bool = False
+    internal_local: bool = False
+    health_check_node_port: int = 0
+    endpoints: tuple[ProxyEndpoint, ...] = field(default=())
+
+    @property
+    def name(self) -> str:
+        """namespace/service, and :port if the port has a name: what rules and their comments call it."""
+        base = f"{self.namespace}/{self.service}"
+        return f"{base}:{self.port_name}" if self.port_name else base
+
+
+def usable(endpoints: Iterable[ProxyEndpoint]) -> list[ProxyEndpoint]:
+    """The ready ones; if there is none, those that terminate but still serve: better than nothing."""
+    known = list(endpoints)
+    return [e for e in known if e.ready] or [e for e in known if e.serving and e.terminating]
+
+
+def local_to(endpoints: Iterable[ProxyEndpoint], node: str) -> list[ProxyEndpoint]:
+    """The usable ones of this node's own, for a traffic policy of Local."""
+    return usable(e for e in endpoints if e.node == node)
+
+
+def service_ports(services: Iterable[Object], slices: Iterable[Object]) -> list[ServicePort]:
+    """All ports of all Services that need a proxy, ordered by name."""
+    by_service: dict[tuple[str, str], list[Object]] = {}
+    for slice_ in slices:
+        name = (slice_["metadata"].get("labels") or {}).get(SERVICE_NAME_LABEL)
+        if name and slice_.get("addressType", "IPv4") == "IPv4":
+            by_service.setdefault((slice_["metadata"].get("namespace", ""), name), []).append(slice_)
+    result: list[ServicePort] = []
+    for service in services:
+        if not needs_proxy(service):
+            continue
+        own = by_service.get((service["metadata"]["namespace"], service["metadata"]["name"]), [])
+        result += [_port(service, port, own) for port in service["spec"].get("ports") or ()]
+    return sorted(result, key=lambda p: (p.namespace, p.service, p.port_name, p.protocol, p.port))
+
+
+def needs_proxy(service: Object) -> bool:
+    """Not headless, not an alias, and not somebody else's."""
+    spec, labels = service["spec"], service["metadata"].get("labels") or {}
+    address = spec.get("clusterIP", "")
+    return bool(address) and address != "None" and spec.get("type") != "ExternalName" \
+        and PROXY_NAME_LABEL not in labels
+
+
+def _port(service: Object, port: Object, slices: Iterable[Object]) -> ServicePort:
+    meta, spec = service["metadata"], service["spec"]
+    protocol = port.get("protocol", "TCP")
+    name = port.get("name", "")
+    ingress = ((service.get("status") or {}).get("loadBalancer") or {}).get("ingress") or ()
+    external = spec.get("type") in ("NodePort", "LoadBalancer")
+    return ServicePort(
+        namespace=meta["namespace"], service=meta["name"], port_name=name, protocol=protocol,
+        cluster_ips=tuple(spec.get("clusterIPs") or (spec["clusterIP"],)), port=port["port"],
+        node_port=port.get("nodePort", 0) if external else 0,
+        external_ips=tuple(spec.get("externalIPs") or ()),
+        load_balancer_ips=tuple(i["ip"] for i in ingress if i.get("ip")),
+        source_ranges=tuple(spec.get("loadBalancerSourceRanges") or ()),
+        affinity=_affinity(spec), external_local=spec.get("externalTrafficPolicy") == "Local",
+        internal_local=spec.get("internalTrafficPolicy") == "Local",
+        health_check_node_port=spec.get("healthCheckNodePort", 0),
+        endpoints=tuple(sorted(set(_endpoints(slices, name, protocol)))))
+
+
+def _affinity(spec: Object) -> int:
+    if spec.get("sessionAffinity") != "ClientIP":
+        return 0
+    config = (spec.get("sessionAffinityConfig") or {}).get("clientIP") or {}
+    return int(config.get("timeoutSeconds", 10800))
+
+
+def _endpoints(slices: Iterable[Object], port_name: str, protocol: str) -> Iterable[ProxyEndpoint]:
+    for slice_ in slices:
+        for port in slice_.get("ports") or ():
+            if (port.get("name") or "") != port_name or port.get("protocol", "TCP") != protocol or not port.get("port"):
+                continue
+            for endpoint in slice_.get("endpoints") or ():
+                conditions = endpoint.get("conditions") or {}
+                ready = conditions.get("ready") is not False
+                serving = conditions.get("serving")
+                # Only the first address counts: all addresses of one endpoint are the same place.
+                yield ProxyEndpoint(endpoint["addresses"][0], port["port"], ready,
+                                    ready if serving is None else serving, bool(conditions.get("terminating")),
+                                    endpoint.get("nodeName") or "")

@@ -1,0 +1,148 @@
+"""Services and EndpointSlices in, listeners and their endpoints out."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from node_fakes import run
+from node_scenario import Api
+
+from kitlib.client.informer import Informer
+from kitlib.network.kubeproxy import KubeProxy, desired_state, node_addresses
+from kitlib.network.service_ports import needs_proxy, service_ports
+from kitlib.node.sources import Pump
+from kitlib.objects.clock import FakeClock
+
+NODES = {"node-1": "127.64.15.1", "node-2": "127.64.15.2"}
+
+
+def service(name: str = "web", **spec: Any) -> dict[str, Any]:
+    ports = [{"port": 80, "protocol": "TCP"}]
+    return {"metadata": {"name": name, "namespace": "default"},
+            "spec": {"clusterIP": "127.64.0.7", "type": "ClusterIP", "ports": ports, **spec}}
+
+
+def endpoint(ip: str, node: str = "node-1", **conditions: bool) -> dict[str, Any]:
+    return {"addresses": [ip], "nodeName": node, "conditions": {"ready": True, **conditions}}
+
+
+def slice_of(name: str, *endpoints: dict[str, Any], port_name: str = "", port: int = 8080) -> dict[str, Any]:
+    return {"metadata": {"name": f"{name}-abc", "namespace": "default", "labels": {"kubernetes.io/service-name": name}},
+            "addressType": "IPv4", "endpoints": list(endpoints),
+            "ports": [{"name": port_name, "port": port, "protocol": "TCP"}]}
+
+
+def state(*objects: dict[str, Any]) -> list[tuple[str, list[str]]]:
+    services = [o for o in objects if "spec" in o]
+    slices = [o for o in objects if "spec" not in o]
+    return [(f"{e['ip']}:{e['port']}", e["endpoints"]) for e in desired_state(service_ports(services, slices), NODES)]
+
+
+def test_a_service_listens_on_its_address_and_leads_to_its_ready_endpoints() -> None:
+    slices = slice_of("web", endpoint("127.64.16.2"), endpoint("127.64.16.3"), endpoint("127.64.16.4", ready=False))
+    assert state(service(), slices) == [("127.64.0.7:80", ["127.64.16.2:8080", "127.64.16.3:8080"])]
+
+
+def test_without_any_ready_endpoint_the_terminating_ones_that_still_serve_are_used() -> None:
+    dying = endpoint("127.64.16.2", ready=False, serving=True, terminating=True)
+    dead = endpoint("127.64.16.3", ready=False, serving=False, terminating=True)
+    assert state(service(), slice_of("web", dying, dead)) == [("127.64.0.7:80", ["127.64.16.2:8080"])]
+    alive = endpoint("127.64.16.9")
+    assert state(service(), slice_of("web", dying, alive)) == [("127.64.0.7:80", ["127.64.16.9:8080"])]
+
+
+def test_a_service_without_endpoints_is_there_and_leads_nowhere() -> None:
+    assert state(service()) == [("127.64.0.7:80", [])]
+
+
+def test_endpoints_of_several_slices_are_put_together_once_each() -> None:
+    both = slice_of("web", endpoint("127.64.16.2"), endpoint("127.64.16.3"))
+    assert state(service(), slice_of("web", endpoint("127.64.16.3")), both) == [("127.64.0.7:80", ["127.64.16.2:8080", "127.64.16.3:8080"])]
+
+
+def test_ports_are_matched_by_name() -> None:
+    two = service(ports=[{"name": "http", "port": 80}, {"name": "metrics", "port": 9000}])
+    slices = [slice_of("web", endpoint("127.64.16.2"), port_name="http"),
+              slice_of("web", endpoint("127.64.16.2"), port_name="metrics", port=9100)]
+    assert state(two, *slices) == [("127.64.0.7:80", ["127.64.16.2:8080"]), ("127.64.0.7:9000", ["127.64.16.2:9100"])]
+
+
+def test_headless_and_external_name_services_have_no_proxy() -> None:
+    assert not needs_proxy(service(clusterIP="None"))
+    assert not needs_proxy(service(type="ExternalName", clusterIP=""))
+    assert needs_proxy(service())
+
+
+def test_a_node_port_listens_on_every_node_and_local_keeps_to_the_node_itself() -> None:
+    spec: dict[str, Any] = {"type": "NodePort", "ports": [{"port": 80, "nodePort": 30080}]}
+    slices = slice_of("web", endpoint("127.64.16.2", "node-1"))
+    assert state(service(**spec), slices)[1:] == [
+        ("127.64.15.1:30080", ["127.64.16.2:8080"]), ("127.64.15.2:30080", ["127.64.16.2:8080"])]
+    assert state(service(**spec, externalTrafficPolicy="Local"), slices) == [
+        ("127.64.0.7:80", ["127.64.16.2:8080"]), ("127.64.15.1:30080", ["127.64.16.2:8080"]), ("127.64.15.2:30080", [])]
+
+
+def test_external_and_load_balancer_addresses_listen_as_well() -> None:
+    balanced = service(type="LoadBalancer", externalIPs=["127.64.0.99"])
+    balanced["status"] = {"loadBalancer": {"ingress": [{"ip": "127.64.0.98"}]}}
+    assert [address for address, _ in state(balanced)] == ["127.64.0.7:80", "127.64.0.99:80", "127.64.0.98:80"]
+
+
+def test_session_affinity_is_given_in_seconds() -> None:
+    sticky = service(sessionAffinity="ClientIP")
+    timed = service(sessionAffinity="ClientIP", sessionAffinityConfig={"clientIP": {"timeoutSeconds": 60}})
+    ages = [desired_state(service_ports([s], []), {})[0]["session_affinity"] for s in (service(), sticky, timed)]
+    assert ages == [0, 10800, 60]
+
+
+def test_pods_of_simulated_nodes_are_never_dialled() -> None:
+    assert state(service(), slice_of("web", endpoint("10.128.0.2"), endpoint("127.64.16.2"))) == [
+        ("127.64.0.7:80", ["127.64.16.2:8080"])]
+
+
+def test_only_nodes_of_this_machine_have_node_ports() -> None:
+    def node(name: str, address: str) -> dict[str, Any]:
+        return {"metadata": {"name": name}, "status": {"addresses": [{"type": "InternalIP", "address": address},
+                                                                     {"type": "Hostname", "address": name}]}}
+    assert node_addresses([node("node-1", "127.64.15.1"), node("sim-1", "10.128.0.1")]) == {"node-1": "127.64.15.1"}
+
+
+class Listed:
+    """A proxy that writes down what it was told."""
+
+    def __init__(self) -> None:
+        self.states: list[Any] = []
+
+    def apply(self, services: Any) -> None:
+        self.states.append([(e["ip"], e["endpoints"]) for e in services])
+
+
+def test_the_proxy_is_told_once_per_change_and_not_at_all_when_nothing_changes() -> None:
+    clock = FakeClock()
+    api = Api(clock)
+    proxy = Listed()
+
+    async def live() -> None:
+        loop = asyncio.get_running_loop()
+        pump = Pump(loop, clock)
+        informers = [Informer(api.client(), kind, clock=clock)
+                     for kind in ("services", "endpointslices.discovery.k8s.io", "nodes")]
+        for informer in informers:
+            pump.add(informer)
+        kube_proxy = KubeProxy(*informers, proxy, loop)
+        kube_proxy.start()
+        api.client().create("services", "default", service())
+        api.client().create("endpointslices.discovery.k8s.io", "default", slice_of("web", endpoint("127.64.16.2")))
+        await asyncio.sleep(1)
+        fresh = api.client().get("services", "default", "web")
+        api.client().update("services", "default", {**fresh, "metadata": {**fresh["metadata"], "labels": {"a": "b"}}})
+        await asyncio.sleep(1)
+        kube_proxy.close()
+        pump.close()
+        await asyncio.sleep(1)
+
+    run(clock, live())
+    shown = [[e for e in state if e[0] == "127.64.0.7"] for state in proxy.states]
+    assert shown[-1] == [("127.64.0.7", ["127.64.16.2:8080"])]
+    assert len(proxy.states) == 1
