@@ -72,7 +72,8 @@ def _body(call: Call, kind: Kind) -> dict[str, Any]:
         raise bad_request("Object 'Kind' is missing in the body")
     decode.check_kind(raw, kind)
     meta = raw.get("metadata")
-    name = meta.get("name") if isinstance(meta, dict) else None
+    meta = meta if isinstance(meta, dict) else {}
+    name = meta.get("name")
     if not name:
         raise bad_request("name must be provided")
     if name != call.name:

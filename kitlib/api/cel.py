@@ -66,7 +66,7 @@ def _value(value: Any, schema: Schema) -> Any:
     if isinstance(value, bool):
         return celtypes.BoolType(value)
     if isinstance(value, (int, float)):
-        if schema.get("type") == "number" or isinstance(value, float) and not value.is_integer():
+        if schema.get("type") == "number" or (isinstance(value, float) and not value.is_integer()):
             return celtypes.DoubleType(value)
         return celtypes.IntType(int(value))
     if isinstance(value, str):
@@ -84,8 +84,8 @@ def _value(value: Any, schema: Schema) -> Any:
     return None
 
 
-RESERVED = frozenset(("true", "false", "null", "in", "as", "break", "const", "continue", "else", "for", "function", "if",
-                      "import", "let", "loop", "package", "namespace", "return", "var", "void", "while"))
+RESERVED = frozenset(("true", "false", "null", "in", "as", "break", "const", "continue", "else", "for", "function",
+                      "if", "import", "let", "loop", "package", "namespace", "return", "var", "void", "while"))
 
 
 def escape(name: str) -> str:
@@ -104,7 +104,7 @@ def _functions() -> dict[str, Any]:
     boolean, integer, string, list_ = celtypes.BoolType, celtypes.IntType, celtypes.StringType, celtypes.ListType
 
     def is_sorted(items: Any) -> Any:
-        return boolean(all(a <= b for a, b in zip(items, items[1:], strict=False)))
+        return boolean(all(items[i] <= items[i + 1] for i in range(len(items) - 1)))
 
     def total(items: Any) -> Any:
         result = items[0] if items else integer(0)

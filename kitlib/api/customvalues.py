@@ -64,7 +64,7 @@ def _same(a: Any, b: Any) -> bool:
 _IS: dict[str, Callable[[Any], bool]] = {
     "string": lambda v: isinstance(v, str),
     "boolean": lambda v: isinstance(v, bool),
-    "integer": lambda v: not isinstance(v, bool) and (isinstance(v, int) or isinstance(v, float) and v.is_integer()),
+    "integer": lambda v: not isinstance(v, bool) and (isinstance(v, int) or (isinstance(v, float) and v.is_integer())),
     "number": lambda v: isinstance(v, (int, float)) and not isinstance(v, bool),
     "array": lambda v: isinstance(v, list),
     "object": lambda v: isinstance(v, dict),
@@ -108,11 +108,11 @@ def _pattern(text: str) -> re.Pattern[str]:
 def _number(value: float, schema: Schema, path: str) -> Iterator[Cause]:
     if "maximum" in schema:
         limit, open_ = schema["maximum"], schema.get("exclusiveMaximum")
-        if value > limit or open_ and value == limit:
+        if value > limit or (open_ and value == limit):
             yield problems.invalid(path, value, f"should be less than {'' if open_ else 'or equal to '}{limit}")
     if "minimum" in schema:
         limit, open_ = schema["minimum"], schema.get("exclusiveMinimum")
-        if value < limit or open_ and value == limit:
+        if value < limit or (open_ and value == limit):
             yield problems.invalid(path, value, f"should be greater than {'' if open_ else 'or equal to '}{limit}")
     step = schema.get("multipleOf")
     if step and not math.isclose(value / step, round(value / step), rel_tol=0, abs_tol=1e-9):
@@ -169,8 +169,8 @@ def _combinations(value: Any, schema: Schema, path: str) -> Iterator[Cause]:
         results = [list(_check(value, part, path)) for part in alternatives]
         valid = sum(not found for found in results)
         if valid != 1:
-            found = "none valid" if not valid else f"valid against {valid} schemas"
-            yield problems.invalid(path, value, f"must validate one and only one schema (oneOf). Found {found}")
+            how = "none valid" if not valid else f"valid against {valid} schemas"
+            yield problems.invalid(path, value, f"must validate one and only one schema (oneOf). Found {how}")
             if not valid:
                 yield from min(results, key=len)
     if schema.get("not") is not None and not list(_check(value, schema["not"], path)):

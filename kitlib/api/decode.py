@@ -139,9 +139,9 @@ def _pairs(items: list[tuple[str, Any]]) -> _Pairs:
     for key, item in items:
         if key in result:
             twice.append(key)
-            if isinstance(item, dict) and isinstance(result[key], dict):
-                item = {**result[key], **item}  # Go decodes the second into the same map or struct
-        result[key] = item
+        # Go decodes the second object into the same map or struct.
+        merged = isinstance(item, dict) and isinstance(result.get(key), dict)
+        result[key] = {**result[key], **item} if merged else item
     result.twice = tuple(twice)
     return result
 

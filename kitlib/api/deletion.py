@@ -9,7 +9,8 @@ An object goes at once unless somebody must act first:
 
 So a DELETE answers either a `Status` with the uid of what has gone, or the object that has been marked.
 
-Source: k8s.io/apiserver/pkg/registry/rest/delete.go, generic/registry/store.go (Delete, deletionFinalizersForGarbageCollection).
+Source: k8s.io/apiserver/pkg/registry/rest/delete.go, generic/registry/store.go (Delete,
+deletionFinalizersForGarbageCollection).
 """
 
 from __future__ import annotations

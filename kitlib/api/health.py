@@ -1,4 +1,4 @@
-"""The paths for machines that only want to know whether the server lives: /healthz, /livez, /readyz, /version, /metrics.
+"""The paths for those who only want to know whether the server lives: /healthz, /livez, /readyz, /version.
 
 Source: k8s.io/apiserver/pkg/server/healthz, pkg/server/routes/version.go.
 """

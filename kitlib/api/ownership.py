@@ -30,8 +30,10 @@ def ignored(call: Call, obj: dict[str, Any]) -> Collection[str]:
 
 def track(call: Call, old: dict[str, Any] | None, obj: dict[str, Any]) -> dict[str, Any]:
     """`obj` with the record of this ordinary write."""
+    # A write through /scale leaves out the time, as the real server's own conversion for it does.
+    time = None if call.subresource == "scale" else rfc3339(call.api.clock.now())
     return applying.track_update(
-        old, obj, field_manager(call), shape_of(call.kind).node, time=rfc3339(call.api.clock.now()),
+        old, obj, field_manager(call), shape_of(call.kind).node, time=time,
         subresource=call.subresource, ignored=ignored(call, obj))
 
 

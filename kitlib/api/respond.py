@@ -170,7 +170,8 @@ def table(call: Call, form: Form, items: Sequence[Mapping[str, Any]], metadata: 
     from kitlib.api import table as printer
 
     include = check_include(call.request)
-    result = printer.table(call.kind, items, {"includeObject": include, "version": form.version, "now": call.api.clock.now()})
+    options = {"includeObject": include, "version": form.version, "now": call.api.clock.now()}
+    result = printer.table(call.kind, items, options)
     kept = ("resourceVersion", "continue", "remainingItemCount")
     result["metadata"] = {key: metadata[key] for key in kept if metadata.get(key)}
     return result

@@ -26,6 +26,7 @@ from kitlib.api.call import Call, read_write_options
 from kitlib.api.config import ApiConfig
 from kitlib.api.crd import CustomResources
 from kitlib.api.kind import Kind, Registry
+from kitlib.api.kinds import BUILTIN
 from kitlib.api.request import Answer, Request, Response, Stream
 from kitlib.api.routing import RequestInfo, parse
 from kitlib.api.strategies import strategies
@@ -46,10 +47,8 @@ class ApiServer:
     """The API of one cluster.  `extra` maps path prefixes ("/kit/") to handlers for system:masters only."""
 
     def __init__(self, store: Store, config: ApiConfig, clock: Clock, kinds: Iterable[Kind] | None = None) -> None:
-        if kinds is None:
-            from kitlib.api.kinds import BUILTIN as kinds
         self.store, self.config, self.clock = store, config, clock
-        self.registry = Registry(kinds)
+        self.registry = Registry(BUILTIN if kinds is None else kinds)
         self.writes = Writes()
         self.extra: dict[str, Callable[[Request], Response | Stream]] = {}
         self.metrics_provider: Callable[[str, str], list[dict[str, object]]] | None = None

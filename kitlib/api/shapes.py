@@ -10,7 +10,6 @@ from typing import Any, Protocol
 
 from kitlib.api.kind import Kind
 from kitlib.objects.errors import bad_request
-from kitlib.objects.errors import bad_request
 from kitlib.objects.schema.schema import Schema, schema_for
 from kitlib.objects.schema.typenode import TypeNode
 

@@ -66,4 +66,4 @@ def check_list_options(call: Call, watching: bool) -> None:
 def flag(call: Call, name: str) -> bool:
     """A boolean parameter: present and not "false" or "0"."""
     values = call.request.query.get(name)
-    return bool(values) and (values[0] in TRUE or values[0] == "")
+    return bool(values) and values is not None and (values[0] in TRUE or values[0] == "")

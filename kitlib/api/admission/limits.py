@@ -104,7 +104,8 @@ def _violations(limit: Obj, requests: Obj, limits: Obj, claim: bool = False) -> 
     for name, ratio in (limit.get("maxLimitRequestRatio") or {}).items():
         request, top = _amount(requests.get(name)), _amount(limits.get(name))
         if not request or not top:
-            found.append(f"{name} max limit to request ratio per {kind} is {ratio}, but no request or limit is specified")
+            found.append(f"{name} max limit to request ratio per {kind} is {ratio}, but no request or limit is "
+                         "specified")
         elif top / request > quantity.parse(ratio):
             found.append(f"{name} max limit to request ratio per {kind} is {ratio}, but provided ratio is "
                          f"{top / request:f}")

@@ -108,7 +108,8 @@ def _sysctls(meta: Obj, spec: Obj) -> str:
 
 
 def _host_process(meta: Obj, spec: Obj) -> str:
-    bad = any((_context(holder).get("windowsOptions") or {}).get("hostProcess") for holder in (spec, *_containers(spec)))
+    holders = (spec, *_containers(spec))
+    bad = any((_context(holder).get("windowsOptions") or {}).get("hostProcess") for holder in holders)
     return "hostProcess (must not set securityContext.windowsOptions.hostProcess=true)" if bad else ""
 
 
@@ -130,7 +131,8 @@ def _drop_all(meta: Obj, spec: Obj) -> str:
         return "ALL" not in (chosen.get("drop") or ()) or bool(set(chosen.get("add") or ()) - {"NET_BIND_SERVICE"})
 
     found = _bad(spec, bad)
-    return f'unrestricted capabilities ({_names(found)} must set securityContext.capabilities.drop=["ALL"])' if found else ""
+    return (f"unrestricted capabilities ({_names(found)} must set "
+            'securityContext.capabilities.drop=["ALL"])') if found else ""
 
 
 def _non_root(meta: Obj, spec: Obj) -> str:
@@ -141,7 +143,8 @@ def _non_root(meta: Obj, spec: Obj) -> str:
         return not (default if own is None else own)
 
     found = _bad(spec, bad)
-    return (f"runAsNonRoot != true (pod or {_names(found)} must set securityContext.runAsNonRoot=true)") if found else ""
+    return (f"runAsNonRoot != true (pod or {_names(found)} must set "
+            "securityContext.runAsNonRoot=true)") if found else ""
 
 
 def _root_user(meta: Obj, spec: Obj) -> str:

@@ -56,7 +56,8 @@ class ServiceAccountTokens:
         return self._key
 
     def create(self, account: dict[str, Any], audiences: Collection[str], seconds: int,
-               bound: tuple[str, dict[str, Any]] | None = None, node: dict[str, Any] | None = None) -> tuple[str, float]:
+               bound: tuple[str, dict[str, Any]] | None = None,
+               node: dict[str, Any] | None = None) -> tuple[str, float]:
         """A token for a ServiceAccount, and when it expires.  bound: ("pod", the Pod) and such."""
         meta, now = account["metadata"], int(self._api.clock.now())
         about: dict[str, Any] = {"namespace": meta["namespace"],

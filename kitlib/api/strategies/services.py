@@ -124,14 +124,14 @@ class ServiceStrategy(Strategy):
     def _check(self, spec: Obj, before: Obj) -> Causes:
         causes: Causes = []
         address = spec.get("clusterIP")
-        if _is_address(address) and address != before.get("clusterIP"):
+        if address and _is_address(address) and address != before.get("clusterIP"):
             if ipaddress.ip_address(address) not in self.network:
                 causes.append(problems.invalid("spec.clusterIPs", [address], "failed to allocate IP: the provided IP "
                                                f"({address}) is not in the valid range. The range of valid IPs is "
                                                f"{self.network}"))
             elif address in self.used_addresses:
-                causes.append(problems.invalid("spec.clusterIPs", [address], f"failed to allocate IP {address}: provided "
-                                               "IP is already allocated"))
+                causes.append(problems.invalid("spec.clusterIPs", [address], f"failed to allocate IP {address}: "
+                                               "provided IP is already allocated"))
         low, high = self.api.config.node_ports
         had = _node_ports(before)
         for index, port in enumerate(spec.get("ports") or ()):
@@ -167,9 +167,9 @@ class ServiceStrategy(Strategy):
             for port in spec.get("ports") or ():
                 if not port.get("nodePort"):
                     port["nodePort"] = self._free_port(spec, port.get("protocol", "TCP"))
-            if spec.get("externalTrafficPolicy") == "Local" and spec["type"] == "LoadBalancer":
-                if not spec.get("healthCheckNodePort"):
-                    spec["healthCheckNodePort"] = self._free_port(spec, "TCP")
+            local = spec.get("externalTrafficPolicy") == "Local" and spec["type"] == "LoadBalancer"
+            if local and not spec.get("healthCheckNodePort"):
+                spec["healthCheckNodePort"] = self._free_port(spec, "TCP")
         if not call.dry_run:
             if old is not None:
                 self._forget(old["spec"])
@@ -214,7 +214,8 @@ class ServiceStrategy(Strategy):
 
 
 def _node_ports(spec: Obj) -> set[tuple[str, int]]:
-    found = {(port.get("protocol", "TCP"), port["nodePort"]) for port in spec.get("ports") or () if port.get("nodePort")}
+    found = {(port.get("protocol", "TCP"), port["nodePort"])
+             for port in spec.get("ports") or () if port.get("nodePort")}
     if spec.get("healthCheckNodePort"):
         found.add(("TCP", spec["healthCheckNodePort"]))
     return found

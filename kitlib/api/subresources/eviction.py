@@ -68,7 +68,8 @@ def _spend(call: Call, pod: dict[str, Any]) -> None:
     if not budgets:
         return
     if len(budgets) > 1:
-        raise internal("This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.")
+        raise internal("This pod has more than one PodDisruptionBudget, which the eviction subresource does not "
+                       "support.")
     budget = budgets[0].obj
     if not _is_ready(pod) and _unhealthy_may_go(budget):
         return

@@ -18,7 +18,7 @@ from kitlib.api.request import Answer, Response
 from kitlib.api.shapes import shape_of
 from kitlib.api.verbs.get import find
 from kitlib.objects import field as problems
-from kitlib.objects.errors import STALE, StatusError, bad_request, invalid
+from kitlib.objects.errors import STALE, bad_request, internal, invalid
 from kitlib.objects.meta import clone
 from kitlib.objects.selectors import LabelSelector
 from kitlib.store import Entry
@@ -46,8 +46,7 @@ def scale_of(call: Call, obj: dict[str, Any]) -> dict[str, Any]:
     replicas = at(obj, sub.spec_path)
     if replicas is None:
         if call.kind.custom:
-            raise StatusError(500, "InternalError", f"Internal error occurred: the spec replicas field {sub.spec_path!r} "
-                              "does not exist")
+            raise internal(f"the spec replicas field {sub.spec_path!r} does not exist")
         replicas = 0
     status: dict[str, Any] = {"replicas": at(obj, sub.status_path) or 0}
     selector = at(obj, sub.selector_path) if sub.selector_path else None

@@ -1,0 +1,125 @@
+"""Who may do what: tokens, ServiceAccounts, impersonation, RBAC, escalation."""
+
+from __future__ import annotations
+
+import pytest
+from api_world import CONFIGMAPS, PODS, SECRETS, World, config_map, pod, read
+
+ACCOUNTS = "/api/v1/namespaces/default/serviceaccounts"
+RBAC = "/apis/rbac.authorization.k8s.io/v1"
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+def token_of(world: World, account: str, **spec: object) -> str:
+    world.post(ACCOUNTS, {"metadata": {"name": account}})
+    return read(world.post(f"{ACCOUNTS}/{account}/token", {"spec": spec}))["status"]["token"]
+
+
+def grant(world: World, name: str, rules: list[dict[str, object]], subject: dict[str, str]) -> None:
+    world.post(f"{RBAC}/namespaces/default/roles", {"metadata": {"name": name}, "rules": rules})
+    world.post(f"{RBAC}/namespaces/default/rolebindings", {
+        "metadata": {"name": name}, "subjects": [subject],
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": name}})
+
+
+def test_nobody_without_a_credential_reads_anything_but_version_and_health(world):
+    for path in ("/version", "/version/", "/healthz", "/livez", "/readyz"):
+        assert world.get(path, token=None).code == 200, path
+    for path in ("/api", "/apis", "/openapi/v3", "/metrics", CONFIGMAPS, "/api/v1/namespaces", "/kit/status", "/odd"):
+        assert world.get(path, token=None).code == 403, path
+
+
+def test_a_wrong_token_is_401(world):
+    assert world.get(CONFIGMAPS, token="wrong").code == 401
+
+
+def test_a_service_account_gets_just_what_rbac_grants(world):
+    token = token_of(world, "robot")
+    world.post(CONFIGMAPS, config_map("a"))
+    assert world.get(f"{CONFIGMAPS}/a", token=token).code == 403
+    grant(world, "reader", [{"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get"]}],
+          {"kind": "ServiceAccount", "name": "robot", "namespace": "default"})
+    assert world.get(f"{CONFIGMAPS}/a", token=token).code == 200
+    assert world.get(CONFIGMAPS, token=token).code == 403
+    assert world.get(SECRETS, token=token).code == 403
+    world.delete(f"{RBAC}/namespaces/default/rolebindings/reader")
+    assert world.get(f"{CONFIGMAPS}/a", token=token).code == 403
+
+
+def test_a_token_dies_with_its_account_and_in_time(world):
+    token = token_of(world, "robot", expirationSeconds=600)
+    assert world.get("/api", token=token).code == 200
+    world.clock.advance(601)
+    assert world.get("/api", token=token).code == 401
+    token = token_of(world, "other")
+    world.delete(f"{ACCOUNTS}/other")
+    world.post(ACCOUNTS, {"metadata": {"name": "other"}})
+    assert world.get("/api", token=token).code == 401
+
+
+def test_a_token_bound_to_a_pod_dies_with_it(world):
+    world.post(PODS, pod("a"))
+    token = token_of(world, "default", boundObjectRef={"apiVersion": "v1", "kind": "Pod", "name": "a"})
+    user = world.api.authenticator.by_token(token)
+    assert user.extra["authentication.kubernetes.io/pod-name"] == ("a",)
+    world.delete(f"{PODS}/a")
+    assert world.get("/api", token=token).code == 401
+
+
+def test_a_forged_token_is_refused(world):
+    head, claims, signature = token_of(world, "robot").split(".")
+    unsigned = f"eyJhbGciOiJub25lIn0.{claims}."
+    for forged in (f"{head}.{claims}.{signature[:-4]}AAAA", unsigned, f"{head}.{claims}", "a.b.c"):
+        assert world.get("/api", token=forged).code == 401
+
+
+def test_who_may_impersonate_acts_as_the_other(world):
+    answer = world.send("GET", CONFIGMAPS, headers={"impersonate-user": "jane"})
+    assert (answer.code, "jane" in read(answer)["message"]) == (403, True)
+    token = token_of(world, "robot")
+    refused = world.send("GET", CONFIGMAPS, token=token, headers={"impersonate-user": "admin",
+                                                                  "impersonate-group": "system:masters"})
+    assert refused.code == 403
+
+
+def test_nobody_grants_what_he_does_not_have(world):
+    rules = [{"apiGroups": ["rbac.authorization.k8s.io"], "resources": ["roles", "rolebindings"], "verbs": ["create"]}]
+    grant(world, "granter", rules, {"kind": "ServiceAccount", "name": "robot", "namespace": "default"})
+    token = token_of(world, "robot")
+    role = {"metadata": {"name": "x"}, "rules": [{"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]}]}
+    assert world.post(f"{RBAC}/namespaces/default/roles", role, token=token).code == 403
+    assert world.post(f"{RBAC}/namespaces/default/roles", {"metadata": {"name": "y"}, "rules": rules},
+                      token=token).code == 201
+
+
+def test_labels_of_a_cluster_role_add_it_to_view(world):
+    world.post(f"{RBAC}/clusterroles", {
+        "metadata": {"name": "widgets", "labels": {"rbac.authorization.k8s.io/aggregate-to-view": "true"}},
+        "rules": [{"apiGroups": ["example.com"], "resources": ["widgets"], "verbs": ["get"]}]})
+    world.post(f"{RBAC}/namespaces/default/rolebindings", {
+        "metadata": {"name": "v"}, "subjects": [{"kind": "User", "name": "jane"}],
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "view"}})
+    review = {"spec": {"user": "jane", "resourceAttributes": {
+        "verb": "get", "group": "example.com", "resource": "widgets", "namespace": "default"}}}
+    answer = world.post("/apis/authorization.k8s.io/v1/subjectaccessreviews", review)
+    assert read(answer)["status"]["allowed"] is True
+
+
+def test_a_client_certificate_says_who_one_is(world):
+    from kitlib.api.request import Request
+
+    request = Request("GET", CONFIGMAPS, client_cert=("jane", ("system:masters",)))
+    assert world.api.handle(request).code == 200
+    assert world.api.handle(Request("GET", CONFIGMAPS, client_cert=("jane", ("people",)))).code == 403
+
+
+def test_kit_paths_are_for_masters_only(world):
+    from kitlib.api import respond
+
+    world.api.extra["/kit/"] = lambda request: respond.text("here")
+    assert world.get("/kit/status").body == b"here"
+    assert world.get("/kit/status", token=token_of(world, "robot")).code == 403
