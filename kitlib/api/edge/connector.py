@@ -11,10 +11,26 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, Protocol
 
-from kitlib.runtime.cri import ExecSession
-
 Pod = Mapping[str, Any]
 Options = Mapping[str, Any]
+
+
+class ExecSession(Protocol):
+    """A running exec or attach.  It is the CRI's own, said again here because the API knows no runtimes."""
+
+    exit_code: int | None  # set when `output` has ended
+
+    def output(self) -> AsyncIterator[tuple[int, bytes]]:
+        """(1 or 2, bytes) until the process has closed both."""
+        ...
+
+    async def write_stdin(self, data: bytes) -> None: ...
+
+    async def close_stdin(self) -> None: ...
+
+    async def resize(self, width: int, height: int) -> None: ...
+
+    async def kill(self) -> None: ...
 
 
 class NodeConnector(Protocol):

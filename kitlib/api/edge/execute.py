@@ -22,11 +22,10 @@ import orjson
 from kitlib.api.edge import spdy, upgrade, websocket
 from kitlib.api.request import Connect
 from kitlib.objects.errors import StatusError
-from kitlib.runtime.cri import ExecSession
 
 if TYPE_CHECKING:
     from kitlib.api.edge.connection import Connection, Exchange
-    from kitlib.api.edge.connector import NodeConnector
+    from kitlib.api.edge.connector import ExecSession, NodeConnector
 
 STDIN, STDOUT, STDERR, ERROR, RESIZE, CLOSE = 0, 1, 2, 3, 4, 255
 V5, V4, V4_BASE64, V1 = "v5.channel.k8s.io", "v4.channel.k8s.io", "v4.base64.channel.k8s.io", "channel.k8s.io"
@@ -198,11 +197,16 @@ class SpdyTerminal:
         session = spdy.Session(transport, opened)
         terminal = cls(session, streams, protocol)
         terminal._runner = asyncio.ensure_future(session.run())
+        all_there = asyncio.ensure_future(complete.wait())
         try:
-            await asyncio.wait_for(complete.wait(), STREAMS_TIMEOUT)
-        except asyncio.TimeoutError:
-            terminal._runner.cancel()
-            raise ConnectionResetError("the client did not open its streams") from None
+            await asyncio.wait({all_there, terminal._runner}, timeout=STREAMS_TIMEOUT,
+                               return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            all_there.cancel()
+            if not complete.is_set():
+                terminal._runner.cancel()
+        if not complete.is_set():
+            raise ConnectionResetError("the client did not open its streams")
         return terminal
 
     async def input(self) -> AsyncIterator[Input]:
