@@ -13,6 +13,7 @@ and the store last, so that everything they report is on disk.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import json
 import logging
@@ -45,6 +46,7 @@ from kitlib.trace.record import Recorder
 log = logging.getLogger("kit")
 
 HOST = "127.0.0.1"
+SETTLE_SECONDS = 1.0
 ADMIN = User(pki.ADMIN, (pki.MASTERS, "system:authenticated"))
 
 
@@ -68,6 +70,7 @@ class Assembly:
         self._start_controllers()
         await self._start_nodes()
         await self._start_edge()
+        await self._settle()
 
     def _start_api(self) -> None:
         directory, config = self.directory, self.config
@@ -112,6 +115,12 @@ class Assembly:
         if self._starting_runtime:
             runtime = await self._starting_runtime
             await self.nodes.start_process(self.config["nodes"], self.slice, runtime)
+
+    async def _settle(self) -> None:
+        """Until the controllers have nothing to do: nodes lose their first taints, namespaces get their accounts."""
+        assert self.driver is not None
+        with contextlib.suppress(asyncio.TimeoutError):  # a cluster full of work is up, too
+            await asyncio.wait_for(self.driver.settled.wait(), SETTLE_SECONDS)
 
     async def _start_edge(self) -> None:
         assert self.store is not None

@@ -37,6 +37,7 @@ class Driver:
         self._manager, self._clock, self._loop = manager, clock, loop
         self._scheduled = self._stopped = False
         self._timer: asyncio.TimerHandle | None = None
+        self.settled = asyncio.Event()  # there was nothing left to do at least once
         manager.on_ready(self.wake)
 
     def wake(self) -> None:
@@ -60,6 +61,7 @@ class Driver:
         if busy:
             self.wake()
             return
+        self.settled.set()
         due = self._manager.next_due()
         pause = IDLE_SECONDS if due is None else min(max(due - self._clock.monotonic(), 0.001), IDLE_SECONDS)
         self._timer = self._loop.call_later(pause, self.wake)

@@ -10,6 +10,7 @@ listens) and `kubeconfig` (how to log in).  Shell, notebook kernel and `kit` may
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
@@ -158,6 +159,7 @@ class EmbeddedCluster(Cluster):
             os.close(read)
             child.wait()
         if "error" in answer:
+            self._ended(STOP_SECONDS)
             raise CannotStart(answer["error"])
         if "ready" not in answer:
             self._kill()
@@ -188,26 +190,33 @@ class EmbeddedCluster(Cluster):
         return existed
 
     def _terminate(self) -> None:
-        pid = self._pid()
-        os.kill(pid, signal.SIGTERM)
-        deadline = time.monotonic() + STOP_SECONDS
-        while self.directory.is_running():
-            if time.monotonic() > deadline:
-                self._kill()
-                return
-            time.sleep(0.005)
+        self._signal(signal.SIGTERM)
+        if not self._ended(STOP_SECONDS):
+            self._kill()
 
     def _kill(self) -> None:
-        if self.directory.is_running():
-            os.kill(self._pid(), signal.SIGKILL)
+        self._signal(signal.SIGKILL)
+        if not self._ended(STOP_SECONDS):
+            raise KitError(f'The process of cluster "{self.name}" does not end; {self.directory.log} may say why.')
 
-    def _pid(self) -> int:
-        """The lock's holder, by its own word.  Only asked for while the lock is held."""
+    def _ended(self, seconds: float) -> bool:
+        """Wait until nobody holds the lock any more."""
+        deadline = time.monotonic() + seconds
+        while self.directory.is_running():
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.005)
+        return True
+
+    def _signal(self, number: signal.Signals) -> None:
+        """To the lock's holder, by its own word; without its word it is just beginning or ending by itself."""
         try:
-            return int(self.directory.pid.read_text())
-        except (FileNotFoundError, ValueError) as error:
-            raise KitError(f'Cluster "{self.name}" runs, but {self.directory.pid} does not say under which '
-                           f"process id.") from error
+            pid = int(self.directory.pid.read_text())
+        except (FileNotFoundError, ValueError):
+            return
+        if self.directory.is_running():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
 
 
 def is_ready(node: dict[str, Any]) -> bool:

@@ -11,9 +11,12 @@ from kitlib.controllers.deployment import Deployment
 from kitlib.controllers.endpointslice import EndpointSlice
 from kitlib.controllers.garbagecollector import GarbageCollector
 from kitlib.controllers.namespace import Namespace
+from kitlib.controllers.nodelifecycle import NodeLifecycle
+from kitlib.controllers.podgc import PodGC
 from kitlib.controllers.replicaset import ReplicaSet
 from kitlib.controllers.rootca import RootCA
 from kitlib.controllers.serviceaccount import ServiceAccount
+from kitlib.controllers.tainteviction import TaintEviction
 from kitlib.scheduler.scheduler import Scheduler
 
 MANAGER = "kube-controller-manager"
@@ -23,7 +26,7 @@ def control_loops(root_ca: str) -> list[tuple[Controller, str]]:
     """Each loop with its User-Agent.  root_ca: the PEM text of the cluster's CA."""
     controllers: list[Controller] = [
         ReplicaSet(), Deployment(), EndpointSlice(), GarbageCollector(), Namespace(), ServiceAccount(),
-        RootCA(root_ca)]
+        RootCA(root_ca), NodeLifecycle(), TaintEviction(), PodGC()]
     scheduler = Scheduler()
     return [*((controller, f"{MANAGER}/{controller.name}") for controller in controllers),
             (scheduler, scheduler.user_agent)]

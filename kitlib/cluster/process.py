@@ -149,7 +149,7 @@ def sentence_for(error: Exception, directory: ClusterDir) -> str:
     from kitlib.store.log import StoreCorrupt
 
     if isinstance(error, (KitError, StoreCorrupt)):
-        return str(error)
+        return " ".join(str(error).split())  # SQLite reports damage in several lines
     if isinstance(error, OSError):
         return disk_sentence(error, directory.path)
     return f'Cluster "{directory.name}" cannot start: {type(error).__name__}: {error} (more in {directory.log}).'

@@ -26,7 +26,7 @@ from ..objects.meta import controller_of
 from ..runtime.cri import ContainerConfig, ContainerState, ContainerStatus
 from .containers import INIT, ContainerView, specs
 from .context import AddressPool
-from .node_object import NodeFacts, is_simulated, node_status
+from .node_object import FAKE_ANNOTATION, FAKE_VALUE, NodeFacts, is_simulated, node_status
 from .pod_status import TERMINAL, Surroundings, pod_status
 from .registration import Registration
 from .status_writer import write_status
@@ -53,7 +53,9 @@ def node_facts(name: str, index: int, capacity: Mapping[str, str] | None = None)
     cidr = pod_cidr(index)
     address = str(ipaddress.ip_network(cidr).network_address + 1)
     return NodeFacts(name=name, address=address, pod_cidr=cidr, capacity=dict(capacity or CAPACITY),
-                     runtime="simulated", isolation="nothing runs here", simulated=True)
+                     runtime="simulated", isolation="nothing runs here", simulated=True,
+                     # Whoever asks for such a node gets one; a Pod that does not care had better really run.
+                     taints=({"key": FAKE_ANNOTATION, "value": FAKE_VALUE, "effect": "PreferNoSchedule"},))
 
 
 def views(pod: Mapping[str, Any], started: float, ended: float | None, code: int) -> list[ContainerView]:
