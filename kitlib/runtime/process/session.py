@@ -25,12 +25,11 @@ class ProcessSession:
                 data = await self._reader.readexactly(int.from_bytes(header[1:], "big"))
                 if header[0] == END:
                     self.exit_code = json.loads(data)["exit_code"]
-                    return
+                    break
                 yield header[0], data
         except (asyncio.IncompleteReadError, ConnectionError):
-            return  # the daemon let go of it; without an exit code
-        finally:
-            self._writer.close()
+            pass  # the daemon let go of it: there is no exit code
+        self._writer.close()  # not if the caller stops listening: it may still want to kill
 
     async def _send(self, kind: int, data: bytes = b"") -> None:
         if not self._writer.is_closing():
