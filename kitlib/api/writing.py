@@ -72,12 +72,9 @@ def _validate(call: Call, obj: Obj, before: Obj | None) -> list[dict[str, str]]:
     kind = call.kind
     if kind.custom:
         return []
-    try:  # TEMPORARY: rules of some kinds are still being written
-        if before is None:
-            return validate_create(kind.kind, kind.group, obj)
-        return validate_update(kind.kind, kind.group, obj, before, call.subresource)
-    except ModuleNotFoundError:
-        return []
+    if before is None:
+        return validate_create(kind.kind, kind.group, obj)
+    return validate_update(kind.kind, kind.group, obj, before, call.subresource)
 
 
 def _insert(call: Call, obj: Obj, strategy: Any) -> Entry:
