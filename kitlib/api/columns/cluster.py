@@ -47,7 +47,7 @@ def namespace(obj: Obj, now: float) -> list[Any]:
 
 @prints("", "ComponentStatus", NAME, Column("Status"), Column("Message"), Column("Error"))
 def component_status(obj: Obj, now: float) -> list[Any]:
-    healthy = next((c for c in obj.get("conditions") or () if c.get("type") == "Healthy"), {})
+    healthy: Obj = next((c for c in obj.get("conditions") or () if c.get("type") == "Healthy"), {})
     shown = {"True": "Healthy", "False": "Unhealthy"}.get(healthy.get("status", ""), "Unknown")
     return [name(obj), shown, healthy.get("message", ""), healthy.get("error", "")]
 

@@ -236,7 +236,9 @@ class SpdyTerminal:
                 if getter.done():
                     yield getter.result()
         finally:
-            for task in (*readers, self._runner, *([getter] if getter else [])):
+            if getter is not None:
+                getter.cancel()
+            for task in (*readers, self._runner):
                 task.cancel()
 
     async def output(self, stream: int, data: bytes) -> None:

@@ -146,8 +146,10 @@ async def _channels(socket: websocket.WebSocket, ports: list[int], dial: Dial) -
                 writer.write(message[1:])
                 await writer.drain()
 
-    down = asyncio.gather(*(download(index) for index in range(len(ports))))
-    up = asyncio.ensure_future(upload())
+    async def download_all() -> None:
+        await asyncio.gather(*(download(index) for index in range(len(ports))))
+
+    down, up = asyncio.ensure_future(download_all()), asyncio.ensure_future(upload())
     try:
         await asyncio.wait({down, up}, return_when=asyncio.FIRST_COMPLETED)
         if down.done():

@@ -15,6 +15,7 @@ Source: k8s.io/apiserver/pkg/endpoints/handlers/watch.go; pkg/storage/cacher/cac
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from kitlib.api.edge.connection import Connection
 
 COALESCE = 0.05  # seconds within which events to one watcher become one write
+SLICE = 50  # watchers written in one turn of the loop: a thousand of them must not hold up everybody else
 MAX_PENDING = 16 * 1024 * 1024  # bytes kept for a client that does not read
 
 
@@ -35,7 +37,7 @@ class WatchPump:
     def __init__(self, store: Durable, loop: asyncio.AbstractEventLoop) -> None:
         self.store, self.loop = store, loop
         self.senders: set[WatchSender] = set()
-        self._now: list[WatchSender] = []  # woken since the last turn of the loop
+        self._due: deque[WatchSender] = deque()  # to be written in the next turns of the loop
         self._later: list[WatchSender] = []  # wrote a moment ago: wait for the timer
         self._undurable: list[WatchSender] = []  # hold events that are not on disk yet
         self._turn: asyncio.Handle | None = None
@@ -50,25 +52,24 @@ class WatchPump:
         if self.loop.time() - sender.wrote < COALESCE:
             self._later.append(sender)
             if self._timer is None:
-                self._timer = self.loop.call_later(COALESCE, self._flush_later)
+                self._timer = self.loop.call_later(COALESCE, self._later_is_now)
             return
-        self._now.append(sender)
-        if self._turn is None:
-            self._turn = self.loop.call_soon(self._flush_now)
+        self._due.append(sender)
+        self._schedule()
 
     def hold(self, sender: WatchSender) -> None:
         sender.queued = True
         self._undurable.append(sender)
 
-    def _flush_now(self) -> None:
-        self._turn = None
-        senders, self._now = self._now, []
-        self._flush(senders)
+    def _schedule(self) -> None:
+        if self._turn is None and self._due:
+            self._turn = self.loop.call_soon(self._flush)
 
-    def _flush_later(self) -> None:
+    def _later_is_now(self) -> None:
         self._timer = None
-        senders, self._later = self._later, []
-        self._flush(senders)
+        self._due += self._later
+        self._later = []
+        self._schedule()
 
     def _durable(self, _revision: int) -> None:
         senders, self._undurable = self._undurable, []
@@ -76,11 +77,14 @@ class WatchPump:
             sender.queued = False
             self.wake(sender)
 
-    def _flush(self, senders: list[WatchSender]) -> None:
+    def _flush(self) -> None:
+        self._turn = None
         now, durable = self.loop.time(), self.store.durable_revision
-        for sender in senders:
+        for _ in range(min(SLICE, len(self._due))):
+            sender = self._due.popleft()
             sender.queued = False
             sender.flush(now, durable)
+        self._schedule()
 
     def tick(self) -> None:
         """Now and then: ask every watch, for timeouts and bookmarks are due without an event."""
