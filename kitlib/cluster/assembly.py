@@ -37,6 +37,7 @@ from kitlib.cluster.kitapi import PREFIX, KitApi
 from kitlib.cluster.loops import control_loops
 from kitlib.cluster.nodes import Nodes
 from kitlib.network.addresses import NoFreeSlice, Slice, lease_slice
+from kitlib.node.connector import KubeletConnector
 from kitlib.objects.clock import SystemClock
 from kitlib.runtime.cri import RuntimeError_
 from kitlib.runtime.process.client import ProcessRuntime
@@ -127,7 +128,8 @@ class Assembly:
         faults = Faults(self.api, self.clock)
         kit = KitApi(self.store, self.manager, self.driver.wake, self.recorder, faults, self.state)
         self.api.extra[PREFIX] = kit.handle
-        self.edge = EdgeServer(faults, self.store, server_context(*self.keys.server, self.keys.ca))
+        connector = KubeletConnector(self.nodes.kubelets if self.nodes else {})
+        self.edge = EdgeServer(faults, self.store, server_context(*self.keys.server, self.keys.ca), connector)
         await self.edge.start(bound=self.listeners)
         kubeconfig.write(self.directory.kubeconfig, self.directory.name, self.server, self.keys, self.config["token"])
 

@@ -17,6 +17,8 @@ from typing import Any
 
 from kitlib.client import Client, EventRecorder, Manager
 from kitlib.network.addresses import Slice
+from kitlib.network.kubeproxy import KubeProxy
+from kitlib.network.proxy.client import ProxyProcess
 from kitlib.node.context import AddressPool, Durable, NodeContext
 from kitlib.node.handlers import Handlers
 from kitlib.node.images import ImageManager
@@ -55,6 +57,8 @@ class Nodes:
         self._tasks: list[asyncio.Task[None]] = []
         self._signals: list[ChangeSignal] = []
         self._source = ClusterSource(client_factory("kubelet"))
+        self._proxy: ProxyProcess | None = None
+        self._kube_proxy: KubeProxy | None = None
 
     async def start_simulated(self, count: int) -> None:
         self.router.default = self.simulated.pod_event
@@ -68,6 +72,7 @@ class Nodes:
         for index, name in enumerate(self.process_names, start=1):
             await self._start_node(name, index, addresses, runtime)
         if count:
+            await self._start_proxy(loop)
             watcher = self._client_factory("kubelet")
             self._signals = [ChangeSignal(watcher, resource, self._configuration_changed, loop)
                              for resource in ("configmaps", "secrets")]
@@ -90,6 +95,13 @@ class Nodes:
         await kubelet.start(self.router.pods_of(name))
         self._tasks.append(asyncio.ensure_future(registration.run()))
 
+    async def _start_proxy(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._proxy = ProxyProcess()
+        await self._proxy.start()
+        watched = (self._manager.informer(kind) for kind in ("services", "endpointslices.discovery.k8s.io", "nodes"))
+        self._kube_proxy = KubeProxy(*watched, self._proxy, loop)
+        self._kube_proxy.start()
+
     def _configuration_changed(self, namespace: str) -> None:
         for kubelet in self.kubelets.values():
             kubelet.configuration_changed(namespace)
@@ -101,6 +113,9 @@ class Nodes:
         for signal in self._signals:
             signal.close()
         self.simulated.close()
+        if self._kube_proxy and self._proxy:
+            self._kube_proxy.close()
+            await self._proxy.close()
         await asyncio.gather(*self._tasks, *(kubelet.stop() for kubelet in self.kubelets.values()),
                              return_exceptions=True)
 
