@@ -128,8 +128,8 @@ def make_certificates(folder: Path) -> None:
             .not_valid_after(now + datetime.timedelta(days=2))
             .add_extension(x509.BasicConstraints(ca=issuer is None, path_length=None), True)
             # Python 3.13 verifies strictly: who signs must say so, and by which key.
-            .add_extension(x509.KeyUsage(True, False, False, False, False, issuer is None, issuer is None, False, False),
-                           True)
+            .add_extension(x509.KeyUsage(True, False, False, False, False, issuer is None, issuer is None, False,
+                                         False), True)
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), False)
             .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(
                 (issuer[0] if issuer else key).public_key()), False)
