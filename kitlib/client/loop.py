@@ -116,7 +116,10 @@ class Job:
                 self._unseen[key] = (until, writes)
                 return 0.001
             del self._unseen[key]
-        return max(0.0, self._resting.pop(key, 0.0) - now)
+        rest = self._resting.get(key, 0.0) - now
+        if rest <= 0:
+            self._resting.pop(key, None)
+        return max(0.0, rest)
 
 
 def _latest(writes: list[Write], caches: Mapping[str, Informer]) -> list[Write]:
