@@ -73,7 +73,7 @@ def qos_class(spec: dict[str, Any]) -> str:
     whole = spec.get("resources")
     if whole and (whole.get("requests") or whole.get("limits")):
         return _class_of([whole])
-    containers = [*spec.get("containers", ()), *spec.get("initContainers", ())]
+    containers = [*(spec.get("containers") or ()), *(spec.get("initContainers") or ())]
     return _class_of([container.get("resources") or {} for container in containers])
 
 

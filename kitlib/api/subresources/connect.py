@@ -67,7 +67,7 @@ def _check_log(chosen: dict[str, Any], name: str) -> None:
 def container_of(pod: Mapping[str, Any], wanted: str, init: bool = False) -> str:
     """The container meant: the one named, or the only one, or the annotated default.  Raises 400."""
     spec, meta = pod["spec"], pod["metadata"]
-    containers = [c["name"] for c in spec.get("containers", ())]
+    containers = [c["name"] for c in spec.get("containers") or ()]
     others = [c["name"] for part in ("initContainers", "ephemeralContainers") for c in spec.get(part) or ()]
     if wanted:
         if wanted not in containers and wanted not in others:
@@ -143,7 +143,7 @@ def _query(call: Call) -> dict[str, Any]:
 def _pod_port(pod: dict[str, Any], port: str) -> int:
     if port.isdigit():
         return int(port)
-    for container in pod["spec"].get("containers", ()):
+    for container in pod["spec"].get("containers") or ():
         for declared in container.get("ports") or ():
             if not port or declared.get("name") == port:
                 return int(declared["containerPort"])

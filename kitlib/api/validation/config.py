@@ -19,9 +19,9 @@ _NEEDED = {"kubernetes.io/tls": ("tls.crt", "tls.key"), "kubernetes.io/ssh-auth"
 _DOCKER = {"kubernetes.io/dockercfg": ".dockercfg", "kubernetes.io/dockerconfigjson": ".dockerconfigjson"}
 
 
-def _bytes_in(text: str) -> int:
-    """How many bytes a base64 text stands for."""
-    return len(text) * 3 // 4 - text[-2:].count("=")
+def _bytes_in(text: str | None) -> int:
+    """How many bytes a base64 text stands for (null: none)."""
+    return 0 if text is None else len(text) * 3 // 4 - text[-2:].count("=")
 
 
 def _text_size(text: str) -> int:
