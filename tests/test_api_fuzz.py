@@ -121,3 +121,13 @@ def test_any_bytes(world, data, media, protobuf):
                              st.text(max_size=6) | st.sampled_from(("true", "1", "All", "x=y", "Exact"))))
 def test_any_path_and_query(world, path, method, query):
     check(world.send(method, path, headers={"accept": "*/*"}, **query))
+
+
+LAUGHS = b"a: &a [x, x, x, x, x, x, x, x, x]\n" + b"".join(
+    b"%c: &%c [%s]\n" % (98 + i, 98 + i, b", ".join([b"*%c" % (97 + i)] * 9)) for i in range(9))
+
+
+@pytest.mark.parametrize("text", [b"[" * 100_000, b"- " * 50_000, b"{a: " * 50_000, b"a: &a {b: *a}", LAUGHS])
+def test_yaml_that_would_exhaust_stack_or_memory(world, text):
+    answer = world.send("POST", "/api/v1/namespaces/default/pods", text, headers={"content-type": "application/yaml"})
+    assert answer.code == 400

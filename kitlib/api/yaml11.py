@@ -14,6 +14,8 @@ from functools import lru_cache
 from typing import Any
 
 TRUE = ("y", "Y", "yes", "Yes", "YES", "true", "True", "TRUE", "on", "On", "ON")
+MAX_DEPTH = 200  # of collections inside each other; the libraries recurse
+MAX_NODES = 1_000_000  # with all aliases written out
 FALSE = ("n", "N", "no", "No", "NO", "false", "False", "FALSE", "off", "Off", "OFF")
 
 
@@ -90,12 +92,52 @@ def _key(key: Any) -> str:
     raise YamlError(f"unsupported map key of type {type(key).__name__}")
 
 
+def _check_shape(data: bytes) -> None:
+    """Refuse what would exhaust the stack or the memory: deep nesting, and aliases that blow up.
+
+    One look at the events, which costs no stack, before nodes are built.
+    """
+    import yaml
+
+    sizes: dict[str, int | None] = {}  # anchor -> how many nodes it stands for; None: not complete yet
+    open_: list[tuple[str | None, int]] = []  # (anchor, nodes so far) of each open collection
+    total = 0
+    for event in yaml.parse(data, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
+        if isinstance(event, yaml.CollectionStartEvent):
+            if len(open_) >= MAX_DEPTH:
+                raise YamlError(f"exceeded max depth of {MAX_DEPTH}")
+            if event.anchor:
+                sizes[event.anchor] = None
+            open_.append((event.anchor, 1))
+            continue
+        anchor, size = None, 1
+        if isinstance(event, yaml.CollectionEndEvent):
+            anchor, size = open_.pop()
+        elif isinstance(event, yaml.AliasEvent):
+            found = sizes.get(event.anchor, 1)
+            if found is None:
+                raise YamlError(f"anchor '{event.anchor}' value contains itself")
+            size = found
+        elif isinstance(event, yaml.ScalarEvent):
+            anchor = event.anchor
+        else:
+            continue
+        if anchor:
+            sizes[anchor] = size
+        if open_:
+            open_[-1] = (open_[-1][0], open_[-1][1] + size)
+        total = max(total, size)
+        if total > MAX_NODES:
+            raise YamlError("document contains excessive aliasing")
+
+
 def load(data: bytes) -> tuple[Any, list[str]]:
     """The JSON value of one YAML document, and the keys that occur twice in their map."""
     import yaml
 
     loader = None
     try:
+        _check_shape(data)
         loader = _loader()(data)
         value = loader.get_single_data()
         repeated = loader.repeated
