@@ -250,13 +250,13 @@ def test_exec_needs_an_upgrade_and_a_known_protocol(world):
     assert spdy_upgrade(world.port, world.exec(), "v9.channel.k8s.io")[1] == 403
 
 
-def test_a_client_that_leaves_ends_what_it_started_but_not_what_it_attached_to(world):
-    for verb, killed in (("exec", True), ("attach", False)):
-        client = WebSocketClient(world.port, world.exec(verb), "v5.channel.k8s.io")
-        client.receive()
-        client.close()
-        eventually(lambda: world.running.edge.connections == set())
-        assert world.node.session.killed is killed
+@pytest.mark.parametrize("verb", ["exec", "attach"])
+def test_when_the_client_leaves_the_node_is_told_to_let_go(world, verb):
+    client = WebSocketClient(world.port, world.exec(verb), "v5.channel.k8s.io")
+    client.receive()
+    client.close()
+    eventually(lambda: world.running.edge.connections == set())
+    assert world.node.session.killed
 
 
 def test_a_broken_frame_closes_with_its_code(world):

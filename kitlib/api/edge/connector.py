@@ -30,7 +30,9 @@ class ExecSession(Protocol):
 
     async def resize(self, width: int, height: int) -> None: ...
 
-    async def kill(self) -> None: ...
+    async def kill(self) -> None:
+        """Let go of it: what exec has started ends, a container that was attached to goes on."""
+        ...
 
 
 class NodeConnector(Protocol):

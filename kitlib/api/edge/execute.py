@@ -65,8 +65,7 @@ async def run(connection: Connection, exchange: Exchange, wanted: Connect, conne
             terminal = await SpdyTerminal.open(upgrade.accept(connection, protocol), wanted.options, protocol)
         await converse(session, terminal, stdin=bool(wanted.options.get("stdin")))
     finally:
-        # Whoever detaches leaves the container running; a process that exec started ends with its client.
-        if wanted.verb == "exec" and session.exit_code is None:
+        if session.exit_code is None:  # the client has left first
             await session.kill()
 
 
