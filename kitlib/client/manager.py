@@ -89,7 +89,7 @@ class Manager:
 
     def sync(self) -> int:
         """Bring all caches up to date; how many changes that was."""
-        changes = sum([informer.sync() for informer in self._informers.values()])
+        changes = sum([informer.sync() for informer in list(self._informers.values())])   # a sync may open another
         return changes + (self._leases.sync() if self._leases else 0)
 
     @property
