@@ -167,9 +167,7 @@ def env_var_name(text: str) -> list[str]:
     """Environment variables may have any printable ASCII character but `=`."""
     if not text or "=" in text or not (text.isascii() and text.isprintable()):
         return ["a valid environment variable name must consist only of printable ASCII characters other than '='"]
-    if text in (".", ".."):
-        return [f"must not be '{text}'"]
-    return ["must not start with '..'"] if text.startswith("..") else []
+    return []
 
 
 def path_segment(text: str) -> list[str]:

@@ -26,12 +26,8 @@ from kitlib.objects.schema import ANY, TypeNode
 _NUMBERS = frozenset(("int32", "int64", "double"))
 _MISSING: Any = object()
 
-# Fields that are there even in an empty Go object, as long as all their parents are such fields, too.
-_NEVER: frozenset[str] = frozenset()
-_BY_VALUE_CUSTOM = frozenset(("metadata",))
-_BY_VALUE = frozenset(("spec", "status", "template", "metadata", "strategy", "updateStrategy", "jobTemplate", "names",
-                       "acceptedNames", "scaleTargetRef", "loadBalancer", "nodeInfo", "daemonEndpoints", "containers",
-                       "source", "involvedObject", "roleRef", "podSelector"))
+# A PodSpec's list of containers has no `omitempty`: like a struct by value, it is there even when empty.
+_ALWAYS_THERE = frozenset(("metadata", "containers"))
 
 
 def _separate(node: TypeNode, value: Any) -> bool:
@@ -131,13 +127,15 @@ def field_set(value: Any, node: TypeNode) -> Tree:
 
 def compare_objects(old: Mapping[str, Any], new: Mapping[str, Any], schema: TypeNode) -> tuple[Tree, Tree]:
     """(added or changed, removed) between two states of an object; {} where there is nothing."""
-    changed, removed = _compare_maps(old, new, schema, _BY_VALUE if schema.definition else _BY_VALUE_CUSTOM)
+    changed, removed = _compare_maps(old, new, schema, True)
     return changed or {}, removed or {}
 
 
-def compare(old: Any, new: Any, node: TypeNode,
-            by_value: frozenset[str] = _NEVER) -> tuple[Tree | None, Tree | None]:
-    """(added or changed, removed) between two values at the same place; None where there is nothing."""
+def compare(old: Any, new: Any, node: TypeNode, by_value: bool = False) -> tuple[Tree | None, Tree | None]:
+    """(added or changed, removed) between two values at the same place; None where there is nothing.
+
+    by_value: the place and all above it are structs that Go embeds by value.
+    """
     if old is new or old == new:
         return None, None
     if _separate(node, old) or _separate(node, new):
@@ -149,7 +147,7 @@ def compare(old: Any, new: Any, node: TypeNode,
 
 
 def _compare_maps(old: Mapping[str, Any], new: Mapping[str, Any], node: TypeNode,
-                  by_value: frozenset[str]) -> tuple[Tree | None, Tree | None]:
+                  by_value: bool) -> tuple[Tree | None, Tree | None]:
     changed: Tree = {}
     removed: Tree = {}
     for key in sorted(new):
@@ -157,12 +155,13 @@ def _compare_maps(old: Mapping[str, Any], new: Mapping[str, Any], node: TypeNode
         if before is value:
             continue
         child = node.child(key) or ANY
+        there = by_value and (child.by_value or key in _ALWAYS_THERE)
         if before is _MISSING:
-            if key not in by_value:
+            if not there:
                 changed["f:" + key] = everything(value, child)
                 continue
             before = [] if type(value) is list else {}
-        below, gone = compare(before, value, child, by_value if key in by_value else _NEVER)
+        below, gone = compare(before, value, child, there)
         if below is not None:
             changed["f:" + key] = below
         if gone is not None:
@@ -171,8 +170,8 @@ def _compare_maps(old: Mapping[str, Any], new: Mapping[str, Any], node: TypeNode
         if key in new:
             continue
         child = node.child(key) or ANY
-        if key in by_value and type(value) is dict:
-            gone = _compare_maps(value, {}, child, by_value)[1]
+        if by_value and child.by_value and type(value) is dict:
+            gone = _compare_maps(value, {}, child, True)[1]
         else:
             gone = everything(value, child)
         if gone is not None:

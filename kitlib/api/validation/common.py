@@ -192,8 +192,12 @@ def non_special_ip(errs: Errors, path: str, value: str) -> None:
         errs.append(field.invalid(path, value, "may not be in the loopback range (127.0.0.0/8, ::1/128)"))
     elif address.is_link_local:
         errs.append(field.invalid(path, value, "may not be in the link-local range (169.254.0.0/16, fe80::/10)"))
+    elif any(address in network for network in _LOCAL_MULTICAST if network.version == address.version):
+        errs.append(field.invalid(path, value, "may not be in the link-local multicast range (224.0.0.0/24, "
+                                  "ff02::/10)"))
 
 
+_LOCAL_MULTICAST = (ipaddress.ip_network("224.0.0.0/24"), ipaddress.ip_network("ff02::/16"))
 _SLICES = ipaddress.ip_network("127.64.0.0/10")
 
 

@@ -41,7 +41,7 @@ def create_apiservice(errs: Errors, obj: Obj) -> None:
     wanted = f"{version}.{group}"
     if name and name != wanted:
         errs.append(field.invalid("metadata.name", name, f"must be `spec.version+\".\"+spec.group`: `{wanted}`"))
-    if not group:
+    if not group and version != "v1":
         errs.append(field.required("spec.group", "only v1 may have an empty group and it better be legacy kube"))
     if not version:
         errs.append(field.required("spec.version"))

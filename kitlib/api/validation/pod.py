@@ -207,8 +207,6 @@ def _container_states(errs: Errors, path: str, new: Any, old: Any, final: bool) 
     before = {status.get("name"): status for status in old or ()}
     for index, status in enumerate(new or ()):
         earlier = before.get(status.get("name"), {})
-        if status.get("restartCount", 0) < earlier.get("restartCount", 0):
-            errs.append(field.forbidden(f"{path}[{index}].restartCount", "may not be decremented"))
         ended = "terminated" in (earlier.get("state") or {})
         if final and ended and "terminated" not in (status.get("state") or {}):
             errs.append(field.forbidden(f"{path}[{index}].state",
