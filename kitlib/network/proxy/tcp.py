@@ -10,6 +10,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import struct
+from typing import cast
+import struct
 
 from kitlib.network.proxy.balance import Balancer, Endpoint
 from kitlib.objects import lowports
@@ -18,11 +21,35 @@ _IP_BIND_ADDRESS_NO_PORT = 24
 _DIAL_TIMEOUTS = (0.25, 0.5, 1.0, 2.0)  # userspace kube-proxy's endpointDialTimeouts
 
 
+def _reset(transport: asyncio.Transport) -> None:
+    """Close with RST: whoever is at the other end shall not take it for a proper end."""
+    transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    transport.abort()
+
+
+def _reset(transport: asyncio.Transport) -> None:
+    """Close with RST: whoever is at the other end shall not take it for a proper end."""
+    transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    transport.abort()
+
+
 class _Half(asyncio.Protocol):
     """One of a pair's two connections."""
 
     transport: asyncio.Transport | None = None
     peer: _Half | None = None
+    ended = False
+    early = b""  # uvloop reads once before it heeds `pause_reading` in connection_made
+
+    def pair(self, other: _Half) -> None:
+        """From now on what one side sends goes to the other, and first of all what came too early."""
+        self.peer, other.peer = other, self
+        for half, receiver in ((self, other), (other, self)):
+            if half.early and receiver.transport is not None:
+                receiver.transport.write(half.early)
+                half.early = b""
+            if half.ended:
+                half.eof_received()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport) or hasattr(transport, "write")
@@ -31,8 +58,13 @@ class _Half(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self.peer is not None and self.peer.transport is not None:
             self.peer.transport.write(data)
+        else:
+            self.early += data
 
     def eof_received(self) -> bool:
+        self.ended = True
+        if self.peer is None:
+            return True
         if self.peer is not None and self.peer.transport is not None and self.peer.transport.can_write_eof():
             self.peer.transport.write_eof()
             return True
@@ -51,7 +83,7 @@ class _Half(asyncio.Protocol):
         if peer is not None and peer.transport is not None:
             peer.peer = None
             if error is not None:  # a reset is passed on as a reset
-                peer.transport.abort()
+                _reset(peer.transport)
             else:
                 peer.transport.close()
 
@@ -86,12 +118,12 @@ class _Inbound(_Half):
                 assert outbound.transport is not None
                 outbound.transport.close()
                 return
-            self.peer, outbound.peer = outbound, self
+            self.pair(outbound)
             self.transport.resume_reading()
             assert outbound.transport is not None
             outbound.transport.resume_reading()
             return
-        self.transport.abort()
+        _reset(self.transport)
 
     async def _connect(self, endpoint: Endpoint, client: str) -> _Half:
         loop = asyncio.get_running_loop()
