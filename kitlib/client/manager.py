@@ -157,6 +157,7 @@ class Manager:
         for candidate in names:
             record = self._turn(self._jobs[candidate])
             if record is not None:
+                record.stepped = self._jobs[candidate].paused
                 return record
         return None
 

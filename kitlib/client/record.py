@@ -38,6 +38,7 @@ class Record:
     writes: list[Write] = field(default_factory=list)
     seconds: float = 0.0
     error: str = ""
+    stepped: bool = False   # a person's doing: the controller was paused
 
     def as_json(self) -> dict[str, Any]:
         """Plain data for /kit/records."""
@@ -46,7 +47,7 @@ class Record:
                    ("verb", "resource", "namespace", "name", "uid", "revision", "subresource")} for w in self.writes]
         return {"number": self.number, "controller": self.controller, "key": self.key, "started": self.started,
                 "woke": woke, "observed": self.observed, "actions": self.actions, "writes": writes,
-                "seconds": self.seconds, "error": self.error}
+                "seconds": self.seconds, "error": self.error, "stepped": self.stepped}
 
 
 def summarise(value: Any, depth: int = 0) -> Any:
