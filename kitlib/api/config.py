@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from kitlib.api.request import User
 
@@ -30,3 +31,4 @@ class ApiConfig:
     port: int = 6443
     git_version: str = "v1.36.2"
     max_token_seconds: int = 2**32
+    audit: Callable[[dict[str, Any]], None] | None = None  # takes audit.k8s.io/v1 Events (--audit-log-path)

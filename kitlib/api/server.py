@@ -18,7 +18,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable
 
-from kitlib.api import bootstrap, health, respond
+from kitlib.api import audit, bootstrap, health, respond
 from kitlib.api.admission import Admission
 from kitlib.api.auth.authn import Authenticator
 from kitlib.api.auth.rbac import Authorizer
@@ -27,7 +27,8 @@ from kitlib.api.config import ApiConfig
 from kitlib.api.crd import CustomResources
 from kitlib.api.kind import Kind, Registry
 from kitlib.api.kinds import BUILTIN
-from kitlib.api.request import Answer, Request, Response, Stream
+from kitlib.api.metrics import CONTENT_TYPE, Metrics
+from kitlib.api.request import Answer, Request, Response, Stream, User
 from kitlib.api.routing import RequestInfo, parse
 from kitlib.api.strategies import strategies
 from kitlib.api.subresources import handler_of
@@ -50,6 +51,7 @@ class ApiServer:
         self.store, self.config, self.clock = store, config, clock
         self.registry = Registry(BUILTIN if kinds is None else kinds)
         self.writes = Writes()
+        self.metrics = Metrics()
         self.extra: dict[str, Callable[[Request], Response | Stream]] = {}
         self.metrics_provider: Callable[[str, str], list[dict[str, object]]] | None = None
         self.started = clock.now()
@@ -66,8 +68,17 @@ class ApiServer:
 
     def handle(self, request: Request) -> Answer:
         """Answer one request."""
+        received, info, users = self.clock.monotonic(), parse(request), []
+        answer = self._safely(request, info, users)
+        code = answer.code if isinstance(answer, Response) else 200
+        self.metrics.record(info, code, "dryRun" in request.query, self.clock.monotonic() - received)
+        if self.config.audit is not None:
+            self.config.audit(audit.event(self, request, info, users, answer, self.clock.now()))
+        return answer
+
+    def _safely(self, request: Request, info: RequestInfo, users: list[User]) -> Answer:
         try:
-            return self._handle(request)
+            return self._handle(request, info, users)
         except StatusError as error:
             return respond.status(error)
         except StoreFull as error:
@@ -78,11 +89,12 @@ class ApiServer:
             log.exception("%s %s", request.method, request.path)
             return respond.status(internal(f"{type(error).__name__}: {error}"))
 
-    def _handle(self, request: Request) -> Answer:
-        info = parse(request)
+    def _handle(self, request: Request, info: RequestInfo, users: list[User]) -> Answer:
         user = request.user or self.authenticator.authenticate(request)
+        users.append(user)
         if any(name.startswith("impersonate-") for name in request.headers):
             user = self.authenticator.impersonate(user, request, info)
+            users.append(user)
         self.authorizer.check(user, info)
         if not info.is_resource:
             return self._path(request, info)
@@ -96,6 +108,8 @@ class ApiServer:
         for prefix, handler in self.extra.items():
             if info.path.startswith(prefix):
                 return handler(request)
+        if info.path == "/metrics" and request.method == "GET":
+            return Response(200, self.metrics.text(self).encode(), content_type=CONTENT_TYPE)
         answer = health.answer(self, request)
         if answer is not None:
             return answer

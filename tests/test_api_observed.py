@@ -1,0 +1,61 @@
+"""What the server tells about itself: metrics and the audit log."""
+
+from __future__ import annotations
+
+import pytest
+from api_world import ADMIN, CONFIGMAPS, TOKEN, World, config_map
+
+from kitlib.api.config import ApiConfig
+from kitlib.api.request import Request
+from kitlib.api.server import ApiServer
+from kitlib.objects.clock import FakeClock
+from kitlib.store import Store
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+def lines_of(world: World, start: str) -> list[str]:
+    text = world.get("/metrics").body.decode()
+    return [line for line in text.splitlines() if line.startswith(start)]
+
+
+def test_requests_are_counted_by_verb_resource_and_code(world):
+    world.post(CONFIGMAPS, config_map("a"))
+    world.post(CONFIGMAPS, config_map("a"))
+    for name in ("a", "b"):
+        world.get(f"{CONFIGMAPS}/{name}")
+    counted = [line for line in lines_of(world, "apiserver_request_total") if 'resource="configmaps"' in line]
+    told = [(line.split('verb="')[1].split('"')[0], line.split('code="')[1][:3], line[-1]) for line in counted]
+    assert told == [("CREATE", "201", "1"), ("CREATE", "409", "1"), ("GET", "200", "1"), ("GET", "404", "1")]
+
+
+def test_stored_objects_are_counted_by_resource(world):
+    world.post(CONFIGMAPS, config_map("a"))
+    assert 'apiserver_storage_objects{resource="configmaps"} 1' in lines_of(world, "apiserver_storage_objects")
+
+
+def test_the_last_bucket_of_a_histogram_is_its_count(world):
+    for name in "abc":
+        world.get(f"{CONFIGMAPS}/{name}")
+    name = "apiserver_request_duration_seconds"
+    last = [line for line in lines_of(world, f"{name}_bucket") if 'le="+Inf"' in line and "configmaps" in line]
+    count = [line for line in lines_of(world, f"{name}_count") if "configmaps" in line]
+    assert [line.rsplit(" ", 1)[1] for line in last] == [line.rsplit(" ", 1)[1] for line in count] == ["3"]
+
+
+def test_every_request_is_audited_with_who_what_and_the_outcome():
+    told: list[dict[str, object]] = []
+    api = ApiServer(Store(None), ApiConfig(tokens={TOKEN: ADMIN}, audit=told.append), FakeClock())
+    told.clear()
+    headers = {"authorization": f"Bearer {TOKEN}", "user-agent": "kubectl/v1.37.0", "impersonate-user": "jane"}
+    api.handle(Request("GET", f"{CONFIGMAPS}/a", {"pretty": ["true"]}, headers))
+    [event] = told
+    assert event["requestURI"] == f"{CONFIGMAPS}/a?pretty=true"
+    assert (event["verb"], event["stage"], event["level"]) == ("get", "ResponseComplete", "Metadata")
+    assert event["user"]["username"] == "admin"
+    assert event["impersonatedUser"]["username"] == "jane"
+    assert event["objectRef"] == {"resource": "configmaps", "namespace": "default", "name": "a", "apiVersion": "v1"}
+    assert (event["responseStatus"]["code"], event["annotations"]["authorization.k8s.io/decision"]) == (403, "forbid")
