@@ -5,5 +5,6 @@
     generate.py  solution notebook → lab notebook
     launch.py    JupyterLab on the learner's copy
     execute.py   running a notebook headless
+    publish.py   solutions, executed and stored
     slides.py    Markdown → one HTML file that needs no network
 """

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ def execute(path: Path, *, env: Mapping[str, str] | None = None, timeout: float 
     import nbformat
     from nbclient import NotebookClient
     from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+    from traitlets.config import Config
 
     notebook = nbformat.from_dict(files.read(path))
     total = sum(cell["cell_type"] == "code" for cell in notebook.cells)
@@ -40,16 +42,20 @@ def execute(path: Path, *, env: Mapping[str, str] | None = None, timeout: float 
             if progress:
                 progress(done, total)
 
-    runner = NotebookClient(notebook, timeout=timeout, kernel_name="python3", allow_errors=allow_errors,
-                            resources={"metadata": {"path": str(path.parent)}}, on_cell_complete=finished)
-    try:
-        runner.execute(env=kernel_environment(env))
-    except CellExecutionError as error:
-        raise KitError(f"{path.name}: a cell raised an error\n{error}") from None
-    except CellTimeoutError:
-        raise KitError(f"{path.name}: a cell took longer than {timeout:g} seconds") from None
-    except DeadKernelError:
-        raise KitError(f"{path.name}: the kernel died") from None
+    with tempfile.TemporaryDirectory(prefix="kit-") as desk:
+        # ipc: Unix sockets, which no other user of the machine can reach; they lie beside the connection file
+        config = Config({"KernelManager": {"transport": "ipc", "connection_file": f"{desk}/k.json"}})
+        runner = NotebookClient(notebook, config=config, kernel_name="python3", timeout=timeout,
+                                allow_errors=allow_errors, resources={"metadata": {"path": str(path.parent)}},
+                                on_cell_complete=finished)
+        try:
+            runner.execute(env=kernel_environment(env))
+        except CellExecutionError as error:
+            raise KitError(f"{path.name}: a cell raised an error\n{error}") from None
+        except CellTimeoutError:
+            raise KitError(f"{path.name}: a cell took longer than {timeout:g} seconds") from None
+        except DeadKernelError:
+            raise KitError(f"{path.name}: the kernel died") from None
     return notebook
 
 

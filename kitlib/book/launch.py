@@ -22,6 +22,7 @@ def jupyter_command(notebook: Path, *, browser: bool, port: int = 0) -> list[str
                        "in a checkout, which does it for you")
     command = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={notebook.parent}",
                f"--LabApp.default_url=/lab/tree/{notebook.name}", "--ServerApp.ip=127.0.0.1",
+               "--KernelManager.transport=ipc",  # Unix sockets, which no other user of the machine can reach
                # News and update checks ask hosts on the Internet; a classroom may have none.
                "--LabApp.news_url=None", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
     if port:

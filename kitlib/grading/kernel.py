@@ -31,7 +31,8 @@ class Kernel:
         from jupyter_client.manager import KernelManager
 
         argv = self._confined([sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"])
-        manager = KernelManager(connection_file=str(self.work / f"kernel-{time.monotonic_ns()}.json"))
+        name = f"k{time.monotonic_ns() % 10**9}.json"  # short: the path of a Unix socket has 107 bytes
+        manager = KernelManager(transport="ipc", connection_file=str(self.work / name))
         # message: the kernel interrupts itself, which also works from inside another process namespace.
         manager._kernel_spec = KernelSpec(argv=argv, display_name="learner", language="python",
                                           interrupt_mode="message")
