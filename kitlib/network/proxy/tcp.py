@@ -12,7 +12,6 @@ import contextlib
 import socket
 import struct
 from typing import cast
-import struct
 
 from kitlib.network.proxy.balance import Balancer, Endpoint
 from kitlib.objects import lowports
@@ -27,60 +26,56 @@ def _reset(transport: asyncio.Transport) -> None:
     transport.abort()
 
 
-def _reset(transport: asyncio.Transport) -> None:
-    """Close with RST: whoever is at the other end shall not take it for a proper end."""
-    transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    transport.abort()
-
-
 class _Half(asyncio.Protocol):
-    """One of a pair's two connections."""
+    """One of a pair's two connections.  What arrives before there is a pair waits in `_early`.
 
-    transport: asyncio.Transport | None = None
-    peer: _Half | None = None
-    ended = False
-    early = b""  # uvloop reads once before it heeds `pause_reading` in connection_made
+    (pause_reading in connection_made would not do: uvloop starts reading after it.)
+    """
 
-    def pair(self, other: _Half) -> None:
-        """From now on what one side sends goes to the other, and first of all what came too early."""
-        self.peer, other.peer = other, self
-        for half, receiver in ((self, other), (other, self)):
-            if half.early and receiver.transport is not None:
-                receiver.transport.write(half.early)
-                half.early = b""
-            if half.ended:
-                half.eof_received()
+    def __init__(self) -> None:
+        self.transport: asyncio.Transport
+        self.peer: _Half | None = None
+        self._early: list[bytes] = []
+        self._early_end = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport) or hasattr(transport, "write")
-        self.transport = transport  # type: ignore[assignment]
+        self.transport = cast(asyncio.Transport, transport)
+
+    def join(self, peer: _Half) -> None:
+        """From now on everything goes to `peer`, first of all what came too early."""
+        self.peer = peer
+        for data in self._early:
+            peer.transport.write(data)
+        if self._early_end:
+            peer.transport.write_eof()
+        elif self._early:
+            self.transport.resume_reading()
+        self._early.clear()
 
     def data_received(self, data: bytes) -> None:
-        if self.peer is not None and self.peer.transport is not None:
+        if self.peer is not None:
             self.peer.transport.write(data)
         else:
-            self.early += data
+            self._early.append(data)
+            self.transport.pause_reading()
 
     def eof_received(self) -> bool:
-        self.ended = True
-        if self.peer is None:
-            return True
-        if self.peer is not None and self.peer.transport is not None and self.peer.transport.can_write_eof():
+        if self.peer is not None:
             self.peer.transport.write_eof()
-            return True
-        return False
+        self._early_end = True
+        return True  # keep the other direction open
 
     def pause_writing(self) -> None:
-        if self.peer is not None and self.peer.transport is not None:
+        if self.peer is not None and not self.peer.transport.is_closing():
             self.peer.transport.pause_reading()
 
     def resume_writing(self) -> None:
-        if self.peer is not None and self.peer.transport is not None and not self.peer.transport.is_closing():
+        if self.peer is not None and not self.peer.transport.is_closing():
             self.peer.transport.resume_reading()
 
     def connection_lost(self, error: Exception | None) -> None:
         peer, self.peer = self.peer, None
-        if peer is not None and peer.transport is not None:
+        if peer is not None:
             peer.peer = None
             if error is not None:  # a reset is passed on as a reset
                 _reset(peer.transport)
@@ -89,20 +84,18 @@ class _Half(asyncio.Protocol):
 
 
 class _Inbound(_Half):
-    """The client's side; chooses the endpoint and dials it before it reads anything."""
+    """The client's side; chooses the endpoint and dials it."""
 
     def __init__(self, service: TcpService) -> None:
+        super().__init__()
         self._service = service
         self._dialling: asyncio.Task[None] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        assert self.transport is not None
-        self.transport.pause_reading()
         self._dialling = asyncio.get_running_loop().create_task(self._dial())
 
     async def _dial(self) -> None:
-        assert self.transport is not None
         client = self.transport.get_extra_info("peername")[0]
         failed: list[Endpoint] = []
         for timeout in _DIAL_TIMEOUTS:
@@ -115,13 +108,10 @@ class _Inbound(_Half):
                 failed.append(endpoint)
                 continue
             if self.transport.is_closing():
-                assert outbound.transport is not None
                 outbound.transport.close()
                 return
-            self.pair(outbound)
-            self.transport.resume_reading()
-            assert outbound.transport is not None
-            outbound.transport.resume_reading()
+            self.join(outbound)
+            outbound.join(self)
             return
         _reset(self.transport)
 
@@ -135,7 +125,7 @@ class _Inbound(_Half):
                 outgoing.bind((client, 0))
             port = lowports.reachable(endpoint.port, self._service.port_start)
             await loop.sock_connect(outgoing, (endpoint.ip, port))
-            _, half = await loop.create_connection(_Outbound, sock=outgoing)
+            _, half = await loop.create_connection(_Half, sock=outgoing)
         except BaseException:
             outgoing.close()
             raise
@@ -145,15 +135,6 @@ class _Inbound(_Half):
         if self._dialling is not None and not self._dialling.done():
             self._dialling.cancel()
         super().connection_lost(error)
-
-
-class _Outbound(_Half):
-    """The endpoint's side; waits until it is paired."""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        super().connection_made(transport)
-        assert self.transport is not None
-        self.transport.pause_reading()
 
 
 class TcpService:
