@@ -104,6 +104,7 @@ class FakeKubelet:
 
     def __init__(self, client: Client, clock: FakeClock, ready_after: Callable[[Object], float]) -> None:
         self.client, self.clock, self.ready_after = client, clock, ready_after
+        self.leave_after: Callable[[Object], float] = lambda pod: 1.0
         self.pods = Informer(client, "pods", clock=clock)
         self.since: dict[str, float] = {}
         self.leaving: dict[str, float] = {}
@@ -117,7 +118,7 @@ class FakeKubelet:
                 continue
             since = self.since.setdefault(uid, now)
             if "deletionTimestamp" in meta:
-                if now >= self.leaving.setdefault(uid, now) + 1:
+                if now >= self.leaving.setdefault(uid, now) + self.leave_after(pod):
                     self.client.delete("pods", meta["namespace"], meta["name"], uid=uid, grace=0)
                     changed = True
             elif pod["status"].get("phase") == "Pending" and now >= since + self.ready_after(pod):
@@ -137,8 +138,8 @@ class FakeKubelet:
     def next_due(self) -> float | None:
         times = [self.since[p["metadata"]["uid"]] + self.ready_after(p) for p in self.pods.list()
                  if p["metadata"]["uid"] in self.since and p["status"].get("phase") == "Pending"]
-        times += [when + 1 for uid, when in self.leaving.items()
-                  if any(p["metadata"]["uid"] == uid for p in self.pods.list())]
+        times += [self.leaving[p["metadata"]["uid"]] + self.leave_after(p) for p in self.pods.list()
+                  if p["metadata"]["uid"] in self.leaving]
         return min((when for when in times if when > self.clock.now()), default=None)
 
 

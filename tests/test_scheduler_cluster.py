@@ -74,7 +74,8 @@ def test_one_that_fits_nowhere_is_told_why_and_waits_for_a_change():
     w.create("pods", pod("p", nodeSelector={"disk": "ssd"}))
     w.calm()
     text = ("0/1 nodes are available: 1 node(s) didn't match Pod's node affinity/selector. "
-            "no new claims to deallocate, preemption: 0/1 nodes are available: 1 Preemption is not helpful for scheduling.")
+            "no new claims to deallocate, preemption: 0/1 nodes are available: 1 Preemption is not helpful for "
+            "scheduling.")
     condition = scheduled(w, "p")
     assert (condition["status"], condition["reason"], condition["message"]) == ("False", "Unschedulable", text)
     assert ("Warning", "FailedScheduling", text) in w.events("p")
