@@ -124,18 +124,27 @@ def entries(call: Call, found: Sequence[Entry], metadata: dict[str, Any], revisi
     kind, form = call.kind, wanted(call.request, collection=True)
     if form is not negotiate.PLAIN or not kind.direct:
         return objects(call, [view(kind, e) for e in found], metadata, form, revision)
-    items = [e.data for e in found]
-    if not kind.typed_items:
-        # Items of a built-in list carry no kind and apiVersion: their JSON begins after those two.
-        head = len(kind.json_head)
-        items = [b"{" + data[head:] if data.startswith(kind.json_head) else _untyped(data) for data in items]
-    body = b'{"kind":"%s","apiVersion":"%s","metadata":%s,"items":[%s]}' % (
-        kind.list_kind.encode(), kind.api_version.encode(), orjson.dumps(metadata), b",".join(items))
+    body = _joined(kind, found, metadata)
     listed = None
     if call.request.user is not None:  # a caller in this process: it gets the store's own objects
         listed = {"kind": kind.list_kind, "apiVersion": kind.api_version, "metadata": metadata,
                   "items": [e.obj for e in found]}
     return Response(200, body, listed, revision=revision)
+
+
+def _joined(kind: Kind, found: Sequence[Entry], metadata: dict[str, Any]) -> bytes:
+    """A list's JSON out of its items' JSON.  Megabytes: so every byte is copied once."""
+    # Items of a built-in list carry no kind and apiVersion: their JSON begins after those two.
+    head = b"{" if kind.typed_items else kind.json_head
+    start, cut = b'{"kind":"%s","apiVersion":"%s","metadata":%s,"items":[' % (
+        kind.list_kind.encode(), kind.api_version.encode(), orjson.dumps(metadata)), len(head)
+    if not found:
+        return start + b"]}"
+    rests: list[bytes | memoryview] = [
+        memoryview(e.data)[cut:] if e.data.startswith(head) else _untyped(e.data)[1:] for e in found]
+    rests[0] = b"".join((start, b"{", rests[0]))
+    rests[-1] = b"".join((rests[-1], b"]}"))
+    return b",{".join(rests)
 
 
 def _untyped(data: bytes) -> bytes:
