@@ -41,9 +41,9 @@ def test_the_last_bucket_of_a_histogram_is_its_count(world):
     world.post(CONFIGMAPS, config_map("a"))
     for _ in range(3):
         world.get(f"{CONFIGMAPS}/a")
-    name = "apiserver_request_duration_seconds"
-    last = [line for line in lines_of(world, f"{name}_bucket") if 'le="+Inf"' in line and 'GET",group="",version="v1",resource="configmaps"' in line]
-    count = [line for line in lines_of(world, f"{name}_count") if 'GET",group="",version="v1",resource="configmaps"' in line]
+    name, about = "apiserver_request_duration_seconds", 'verb="GET",group="",version="v1",resource="configmaps"'
+    last = [line for line in lines_of(world, f"{name}_bucket{{{about}") if 'le="+Inf"' in line]
+    count = lines_of(world, f"{name}_count{{{about}")
     assert [line.rsplit(" ", 1)[1] for line in last] == [line.rsplit(" ", 1)[1] for line in count] == ["3"]
 
 
