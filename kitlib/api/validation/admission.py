@@ -1,4 +1,4 @@
-"""ValidatingAdmissionPolicies and their bindings.
+"""Admission policies, validating and mutating, and their bindings.
 
 Whether the CEL expressions can be compiled is checked by what compiles them; here is the rest.
 
@@ -15,8 +15,8 @@ _ACTIONS = ("Audit", "Deny", "Warn")
 _REASONS = ("Forbidden", "Invalid", "RequestEntityTooLarge", "Unauthorized")
 
 
-def create_validatingadmissionpolicy(errs: Errors, obj: Obj) -> None:
-    spec = obj.get("spec") or {}
+def _policy(errs: Errors, spec: Obj) -> None:
+    """What both kinds of policies have."""
     one_of(errs, "spec.failurePolicy", spec.get("failurePolicy"), ("Fail", "Ignore"))
     kind = spec.get("paramKind")
     if kind is not None:
@@ -28,6 +28,39 @@ def create_validatingadmissionpolicy(errs: Errors, obj: Obj) -> None:
         errs.append(field.required("spec.matchConstraints"))
     else:
         _match(errs, "spec.matchConstraints", constraints, needs_rules=True)
+    for index, variable in enumerate(spec.get("variables") or ()):
+        at = f"spec.variables[{index}]"
+        if not variable.get("name"):
+            errs.append(field.required(f"{at}.name", "name is not specified"))
+        else:
+            each(errs, f"{at}.name", variable["name"], names.c_identifier(variable["name"]))
+        if not variable.get("expression", "").strip():
+            errs.append(field.required(f"{at}.expression", "expression is not specified"))
+
+
+def create_mutatingadmissionpolicy(errs: Errors, obj: Obj) -> None:
+    spec = obj.get("spec") or {}
+    _policy(errs, spec)
+    one_of(errs, "spec.reinvocationPolicy", spec.get("reinvocationPolicy"), ("IfNeeded", "Never"))
+    mutations = spec.get("mutations") or []
+    if not mutations:
+        errs.append(field.required("spec.mutations", "mutations must contain at least one item"))
+    for index, mutation in enumerate(mutations):
+        at = f"spec.mutations[{index}]"
+        kind = mutation.get("patchType", "")
+        one_of(errs, f"{at}.patchType", kind, ("ApplyConfiguration", "JSONPatch"))
+        for name, part in (("ApplyConfiguration", "applyConfiguration"), ("JSONPatch", "jsonPatch")):
+            value = mutation.get(part)
+            if name == kind and not (value or {}).get("expression", "").strip():
+                errs.append(field.required(f"{at}.{part}" if value is None else f"{at}.{part}.expression"))
+            elif name != kind and value is not None:
+                errs.append(field.invalid(f"{at}.{part}", value, f"{part} must not be specified when patchType is "
+                                          f"{kind}"))
+
+
+def create_validatingadmissionpolicy(errs: Errors, obj: Obj) -> None:
+    spec = obj.get("spec") or {}
+    _policy(errs, spec)
     validations, audits = spec.get("validations") or [], spec.get("auditAnnotations") or []
     if not validations and not audits:
         text = "validations or auditAnnotations must contain at least one item"
@@ -54,14 +87,6 @@ def create_validatingadmissionpolicy(errs: Errors, obj: Obj) -> None:
             each(errs, f"{at}.key", key, names.qualified_name(key))
         if not audit.get("valueExpression", "").strip():
             errs.append(field.required(f"{at}.valueExpression", "valueExpression is not specified"))
-    for index, variable in enumerate(spec.get("variables") or ()):
-        at = f"spec.variables[{index}]"
-        if not variable.get("name"):
-            errs.append(field.required(f"{at}.name", "name is not specified"))
-        else:
-            each(errs, f"{at}.name", variable["name"], names.c_identifier(variable["name"]))
-        if not variable.get("expression", "").strip():
-            errs.append(field.required(f"{at}.expression", "expression is not specified"))
 
 
 def _match(errs: Errors, path: str, match: Obj, *, needs_rules: bool) -> None:
@@ -76,8 +101,11 @@ def _match(errs: Errors, path: str, match: Obj, *, needs_rules: bool) -> None:
             resource_rule(errs, f"{path}.{part}[{index}]", rule)
 
 
-def create_validatingadmissionpolicybinding(errs: Errors, obj: Obj) -> None:
-    spec = obj.get("spec") or {}
+def create_mutatingadmissionpolicybinding(errs: Errors, obj: Obj) -> None:
+    _binding(errs, obj.get("spec") or {})
+
+
+def _binding(errs: Errors, spec: Obj) -> None:
     policy = spec.get("policyName", "")
     if not policy:
         errs.append(field.required("spec.policyName"))
@@ -91,6 +119,11 @@ def create_validatingadmissionpolicybinding(errs: Errors, obj: Obj) -> None:
                ("Allow", "Deny"))
     if spec.get("matchResources") is not None:
         _match(errs, "spec.matchResources", spec["matchResources"], needs_rules=False)
+
+
+def create_validatingadmissionpolicybinding(errs: Errors, obj: Obj) -> None:
+    spec = obj.get("spec") or {}
+    _binding(errs, spec)
     actions = spec.get("validationActions") or []
     if not actions:
         errs.append(field.required("spec.validationActions", "at least one validation action is required"))
