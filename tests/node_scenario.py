@@ -216,3 +216,34 @@ def _run(state: Object) -> Object:
     return shown
 
 
+
+
+def brief(state: Object) -> str:
+    """One state in one line: phase, whether it has a sandbox, Ready, each container; and how it is being deleted.
+
+    `Running + Ready c=running` · `Pending - ContainersNotReady c=ContainerCreating` · `Failed - PodFailed c=Error/7`
+    """
+    if state.get("gone"):
+        return "gone"
+    conditions = dict(c.partition("=")[::2] for c in state["conditions"])
+    ready = conditions.get("Ready", "")
+    words = [state["phase"], "+" if conditions.get("PodReadyToStartContainers") == "True" else "-",
+             "Ready" if ready == "True" else ready.removeprefix("False").strip("()")]
+    for name, entry in {**state.get("init", {}), **state.get("containers", {})}.items():
+        words.append(f"{name}={_brief(entry)}")
+    if state.get("deleting"):
+        words.append(f"grace {state['grace']}" + ("" if state.get("obsGen") == state["gen"] else " unseen"))
+    return " ".join(w for w in words if w)
+
+
+def _brief(entry: Object) -> str:
+    text = "running" if entry["state"] == "running" else entry["reason"]
+    if "exitCode" in entry:
+        text += f"/{entry['exitCode']}"
+    if entry["state"] == "running" and not entry["ready"]:
+        text += "(unready)" if entry["started"] else "(starting)"
+    if entry["restarts"]:
+        text += f"#{entry['restarts']}"
+    if entry.get("last"):
+        text += f"<{entry['last']['reason']}/{entry['last']['exitCode']}"
+    return text

@@ -17,7 +17,8 @@ from ..runtime.cri import RuntimeError_, RuntimeService
 from .containers import MAIN, ContainerView
 from .handlers import Handlers
 
-MINIMUM_GRACE = 2.0  # what is left for TERM when preStop has eaten the grace period
+MINIMUM_GRACE = 2.0      # what is left for TERM when preStop has eaten the grace period
+MINIMUM_OF_POD = 1.0     # the same when the whole Pod ends, and what a forced deletion gives
 Say = Callable[[str, str, str, str], None]  # type, reason, message, field path
 
 
@@ -29,7 +30,8 @@ class Killer:
         self._announced: set[str] = set()
         self._hooked: set[str] = set()
 
-    async def kill(self, view: ContainerView, grace: float, message: str = "", before: float = 0.0) -> None:
+    async def kill(self, view: ContainerView, grace: float, message: str = "", before: float = 0.0,
+                   minimum: float = MINIMUM_GRACE) -> None:
         """Stop one container; `before` seconds of the grace period have been used up already."""
         status = view.latest
         if status is None or not view.running:
@@ -42,7 +44,7 @@ class Killer:
             done, output = await self._handlers.run(hook, view.spec, status.id, status.sandbox_id, grace - before)
             if not done:
                 self._say("Warning", "FailedPreStopHook", f"PreStopHook failed: {output}", view.field_path)
-        left = max(MINIMUM_GRACE, grace - before - (self._clock.now() - began))
+        left = max(minimum, grace - before - (self._clock.now() - began))
         await self._stop(status.id, left)
 
     async def kill_all(self, views: Sequence[ContainerView], grace: float) -> None:
@@ -51,9 +53,9 @@ class Killer:
         for view in views:
             if view.running:
                 self.announce(view)
-        await asyncio.gather(*(self.kill(v, grace) for v in views if v.role == MAIN))
+        await asyncio.gather(*(self.kill(v, grace, minimum=MINIMUM_OF_POD) for v in views if v.role == MAIN))
         for view in reversed([v for v in views if v.role != MAIN]):
-            await self.kill(view, grace, before=self._clock.now() - began)
+            await self.kill(view, grace, before=self._clock.now() - began, minimum=MINIMUM_OF_POD)
 
     def announce(self, view: ContainerView, message: str = "") -> None:
         if view.latest is not None and view.latest.id not in self._announced:
