@@ -153,9 +153,17 @@ WRONG = {
             'kit.kubectl("scale rs steps --replicas=3")\nlab.answer("paused", {"pods_while_paused": 1, '
             '"actions_of_the_step": 2})', "The order is the point"),
         "believed that three would come": (
-            'kit.pause("replicaset")\nkit.kubectl("scale rs steps --replicas=3")\nimport time\ntime.sleep(0.5)\n'
+            'kit.pause("replicaset")\nkit.kubectl("scale rs steps --replicas=3")\n'
+            'while not any("create" in action for action in (kit.step("replicaset") or {"actions": ()})["actions"]):\n'
+            '    pass\n'
             'kit.resume("replicaset")\nlab.answer("paused", {"pods_while_paused": 3, "actions_of_the_step": 2})',
             "who would have made them"),
+        "counted three creates": (
+            'kit.pause("replicaset")\nkit.kubectl("scale rs steps --replicas=3")\n'
+            'while not any("create" in action for action in (kit.step("replicaset") or {"actions": ()})["actions"]):\n'
+            '    pass\n'
+            'kit.resume("replicaset")\nlab.answer("paused", {"pods_while_paused": 1, "actions_of_the_step": 3})',
+            "count the creates"),
         "still paused": (
             'kit.pause("replicaset")\nkit.kubectl("scale rs steps --replicas=3")\n'
             'lab.answer("paused", {"pods_while_paused": 1, "actions_of_the_step": 2})',
