@@ -80,7 +80,10 @@ def apply(live: Mapping[str, Any] | None, applied: Mapping[str, Any], manager: s
 
     live: None if the object does not exist.  Raises 409 with all conflicts, unless `force`.
     """
-    if applied.get("metadata", {}).get("managedFields") is not None:
+    meta = applied.get("metadata")
+    if not isinstance(meta, dict):
+        raise bad_request("metadata must be an object")
+    if meta.get("managedFields") is not None:
         raise bad_request("metadata.managedFields must be nil")
     typed.check_unique(applied, schema)
     if live is None:

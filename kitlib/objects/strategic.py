@@ -118,9 +118,13 @@ def _merge_list(original: list[Any], patch: list[Any], node: TypeNode) -> list[A
         return _without_directives(patch)
     if not original and not patch:
         return original
-    if not isinstance((patch or original)[0], dict):
-        merged = list(dict.fromkeys([*original, *patch]))
-        return _in_order(merged, patch, original, "")
+    kind = type((patch or original)[0])
+    if kind is list:
+        raise _failed("lists of lists are not supported")
+    if any(type(item) is not kind for item in (*original, *patch)):
+        raise _failed("list element types are not identical")
+    if kind is not dict:
+        return _in_order(list(dict.fromkeys([*original, *patch])), patch, original, "")
     key = node.merge_key
     if key is None:
         raise _failed(f"cannot merge lists without merge key for {node.name}")
@@ -139,8 +143,6 @@ def _special_elements(original: list[Any], patch: list[Any], key: str) -> tuple[
     """Carry out the elements that are directives; what is left of the original and of the patch."""
     plain, replace = [], False
     for element in patch:
-        if not isinstance(element, dict):
-            raise _failed(f"expected a map in a list that is merged by {key}")
         directive = element.get(_DIRECTIVE)
         if directive is None:
             plain.append(element)

@@ -71,7 +71,7 @@ def create_endpointslice(errs: Errors, obj: Obj) -> None:
     if len(ports) > _MAX_PORTS:
         errs.append(field.too_many("ports", len(ports), _MAX_PORTS))
         return
-    seen = set()
+    seen: set[str] = set()
     for index, port in enumerate(ports):
         _port(errs, f"ports[{index}]", port, seen)
 

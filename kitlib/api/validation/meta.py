@@ -61,7 +61,7 @@ def _parts(errs: Errors, meta: Obj, builtin: bool, old: Obj | None = None) -> No
     before: Mapping[str, Any] = old or {}
     if meta.get("generation", 0) < 0:
         errs.append(field.invalid("metadata.generation", meta["generation"], "must be greater than or equal to 0"))
-    for key, check in (("labels", _labels), ("annotations", annotations), ("ownerReferences", _owners)):
+    for key, check in (("labels", _labels), ("annotations", annotation_map), ("ownerReferences", _owners)):
         value = meta.get(key)
         if value and value is not before.get(key):
             check(errs, f"metadata.{key}", value)
@@ -77,7 +77,7 @@ def _labels(errs: Errors, path: str, value: Mapping[str, str]) -> None:
     labels(errs, path, value)
 
 
-def annotations(errs: Errors, path: str, value: Mapping[str, str]) -> None:
+def annotation_map(errs: Errors, path: str, value: Mapping[str, str]) -> None:
     total = 0
     for key, text in value.items():
         lower = key.lower()
@@ -135,4 +135,4 @@ def _managed_fields(errs: Errors, entries: list[dict[str, Any]]) -> None:
             errs.append(field.too_long(f"{at}.manager", 128))
 
 
-__all__ = ["IMMUTABLE", "NameRule", "annotations", "finalizer_name", "metadata", "metadata_update"]
+__all__ = ["IMMUTABLE", "NameRule", "annotation_map", "finalizer_name", "metadata", "metadata_update"]

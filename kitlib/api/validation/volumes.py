@@ -161,8 +161,9 @@ def update_persistentvolumeclaim(errs: Errors, new: Obj, old: Obj) -> None:
         return
     size, size_before = (((s.get("resources") or {}).get("requests") or {}).get("storage") for s in (spec, before))
     granted = ((old.get("status") or {}).get("capacity") or {}).get("storage")
-    smaller = size and size_before and quantity.parse(size) < quantity.parse(size_before)
-    if smaller and (not granted or quantity.parse(size) <= quantity.parse(granted)):
+    if not size or not size_before or quantity.parse(size) >= quantity.parse(size_before):
+        return
+    if not granted or quantity.parse(size) <= quantity.parse(granted):
         errs.append(field.forbidden("spec.resources.requests.storage", "field can not be less than status.capacity"))
 
 

@@ -23,7 +23,7 @@ from kitlib.api.validation.common import (
     not_negative_fields,
     selects,
 )
-from kitlib.api.validation.meta import annotations
+from kitlib.api.validation.meta import annotation_map
 from kitlib.api.validation.pod import pod_spec
 from kitlib.objects import field
 
@@ -34,7 +34,7 @@ def pod_template(errs: Errors, path: str, template: Obj) -> None:
     """A template's labels, annotations and spec."""
     meta = template.get("metadata") or {}
     labels(errs, f"{path}.metadata.labels", meta.get("labels"))
-    annotations(errs, f"{path}.metadata.annotations", meta.get("annotations") or {})
+    annotation_map(errs, f"{path}.metadata.annotations", meta.get("annotations") or {})
     pod_spec(errs, f"{path}.spec", template.get("spec") or {})
     if (template.get("spec") or {}).get("ephemeralContainers"):
         errs.append(field.forbidden(f"{path}.spec.ephemeralContainers", "ephemeral containers not allowed in pod "
