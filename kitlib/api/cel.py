@@ -22,8 +22,12 @@ class CelError(Exception):
     """An expression that cannot be compiled or evaluated."""
 
 
-def evaluate(text: str, variables: Mapping[str, Any], schema: Schema | None = None, want_bool: bool = True) -> Any:
-    """The value of an expression.  Raises CelError, also for a rule that is not a boolean."""
+def evaluate(text: str, variables: Mapping[str, Any], schema: Schema | None = None, want_bool: bool = True,
+             raw: bool = False) -> Any:
+    """The value of an expression.  Raises CelError, also for a rule that is not a boolean.
+
+    want_bool=False: as text, for messages.  raw: as CEL's own value, to be a variable of other expressions.
+    """
     import celpy
 
     program = compile_(text)
@@ -34,6 +38,8 @@ def evaluate(text: str, variables: Mapping[str, Any], schema: Schema | None = No
         raise CelError(_reason(error)) from None
     if isinstance(result, celpy.CELEvalError):
         raise CelError(_reason(result))
+    if raw:
+        return result
     if not want_bool:
         return str(result)
     if not isinstance(result, celpy.celtypes.BoolType | bool):
@@ -63,6 +69,8 @@ def _value(value: Any, schema: Schema) -> Any:
     """A JSON value as CEL's: the schema tells numbers apart, and dates from text."""
     from celpy import celtypes
 
+    if type(value).__module__ == celtypes.__name__:
+        return value  # the value of another expression
     if isinstance(value, bool):
         return celtypes.BoolType(value)
     if isinstance(value, (int, float)):

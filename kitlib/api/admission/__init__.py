@@ -22,6 +22,7 @@ from kitlib.api.admission import (
     limits,
     namespaces,
     podsecurity,
+    policies,
     priority,
     quota,
     runtimeclass,
@@ -77,6 +78,7 @@ class Admission:
 
     def validate(self, call: Call, obj: Obj, old: Obj | None) -> None:
         """Let the validating plugins refuse."""
+        policies.check(call, obj, old)
         if call.subresource and call.subresource not in ("resize", "ephemeralcontainers"):
             return
         for plugin in self._chain(call, False, old is None):
@@ -84,6 +86,7 @@ class Admission:
 
     def check_delete(self, call: Call, obj: Obj) -> None:
         """Let plugins refuse a deletion."""
+        policies.check(call, None, obj)
 
     def _chain(self, call: Call, mutating: bool, creating: bool) -> tuple[Mutate, ...]:
         key = (call.kind.storage, mutating, creating)
