@@ -50,14 +50,19 @@ def openapi(api: ApiServer, request: Request) -> Response | None:
     if path == "/openapi/v3":
         return Response(200, orjson.dumps(_index(registry, api.config.git_version)))
     if path == "/openapi/v2":
+        from kitlib.api import openapi_pb
         from kitlib.api.openapi_v2 import document_v2
 
         source = ",".join(_source(registry, *gv) for gv in _group_versions(registry))
-        return _serve(registry, request, "v2", _hash(source), lambda: document_v2(registry, api.config.git_version))
+        protobuf = _media(request, ("application/json", *openapi_pb.ACCEPTED)) in openapi_pb.ACCEPTED
+        # Clients ask for a type with an "@", but cannot read it in an answer.
+        media = openapi_pb.MEDIA if protobuf else "application/json"
+        return _serve(registry, request, f"v2 {protobuf}", _hash(f"{source}{protobuf}"), media,
+                      lambda: document_v2(registry, api.config.git_version, protobuf=protobuf))
     found = next((gv for gv in _group_versions(registry) if path == f"/openapi/v3/{group_path(*gv)}"), None)
     if found is None:
         return None
-    return _serve(registry, request, path, _hash(_source(registry, *found)),
+    return _serve(registry, request, path, _hash(_source(registry, *found)), _media(request, ("application/json",)),
                   lambda: _compress(document_v3(registry, *found, api.config.git_version)))
 
 
@@ -99,12 +104,19 @@ def _hash(text: str) -> str:
     return hashlib.sha512(text.encode()).hexdigest().upper()
 
 
-def _serve(registry: Registry, request: Request, key: str, source: str,
+def _media(request: Request, served: tuple[str, ...]) -> str:
+    """The first media type that the client takes.  Raises 406."""
+    accept = request.headers.get("accept", "") or "*/*"
+    for media, _ in parse_accept(accept):
+        if media in ("application/*", "*/*"):
+            return served[0]
+        if media in served:
+            return media
+    raise not_acceptable()
+
+
+def _serve(registry: Registry, request: Request, key: str, source: str, media: str,
            make: Callable[[], bytes]) -> Response:
-    media = "application/json"
-    accept = request.headers.get("accept", "")
-    if accept and not any(m in ("application/json", "application/*", "*/*") for m, _ in parse_accept(accept)):
-        raise not_acceptable()
     etag = f'"{source}"'
     headers = {"ETag": etag, "Vary": "Accept"}
     if request.param("hash") == source:

@@ -14,6 +14,7 @@ from typing import Any
 
 import orjson
 
+from kitlib.api import openapi_pb
 from kitlib.api.kind import Registry
 from kitlib.api.openapi import SECURITY, definitions_of
 from kitlib.api.openapi_paths import REF, paths_of
@@ -21,34 +22,53 @@ from kitlib.api.openapi_paths import REF, paths_of
 Json = dict[str, Any]
 
 
-def document_v2(registry: Registry, git_version: str) -> bytes:
+def document_v2(registry: Registry, git_version: str, *, protobuf: bool = False) -> bytes:
     """The whole document, gzip."""
     squeeze = zlib.compressobj(6, zlib.DEFLATED, 31)
-    return b"".join([*(squeeze.compress(piece) for piece in _pieces(registry, git_version)), squeeze.flush()])
+    pieces = _protobuf(registry, git_version) if protobuf else _json(registry, git_version)
+    return b"".join([*(squeeze.compress(piece) for piece in pieces), squeeze.flush()])
 
 
-def _pieces(registry: Registry, git_version: str) -> Iterator[bytes]:
-    head = {"swagger": "2.0", "info": {"title": "Kubernetes", "version": git_version}, "securityDefinitions": SECURITY,
+def _head(git_version: str) -> Json:
+    return {"swagger": "2.0", "info": {"title": "Kubernetes", "version": git_version}, "securityDefinitions": SECURITY,
             "security": [{"BearerToken": []}]}
-    yield orjson.dumps(head)[:-1] + b',"paths":{'
-    definitions: dict[str, bytes] = {}
-    first = True
+
+
+def _parts(registry: Registry) -> Iterator[tuple[str, str, Json]]:
+    """("path" or "definition", its name, its content), group version by group version."""
+    seen: set[str] = set()  # DeleteOptions and the like belong to all groups
     for group in registry.groups():
         for version in group.versions:
             kinds = registry.kinds(group.name, version)
             found = definitions_of(kinds, group.name, version)
-            paths = paths_of(kinds, found)
+            for path, item in paths_of(kinds, found).items():
+                yield "path", path, _path(item)
             for name, schema in found.schemas.items():
-                if name not in definitions:
-                    # DeleteOptions and the like belong to all groups; kept compressed, they cost next to nothing.
-                    definitions[name] = zlib.compress(orjson.dumps(_schema(schema)), 1)
-            for path, item in paths.items():
-                yield (b"" if first else b",") + orjson.dumps(path) + b":" + orjson.dumps(_path(item))
-                first = False
+                if name not in seen:
+                    seen.add(name)
+                    yield "definition", name, _schema(schema)
+
+
+def _json(registry: Registry, git_version: str) -> Iterator[bytes]:
+    yield orjson.dumps(_head(git_version))[:-1] + b',"paths":{'
+    definitions: dict[str, bytes] = {}
+    comma = b""
+    for what, name, content in _parts(registry):
+        if what == "path":
+            yield comma + orjson.dumps(name) + b":" + orjson.dumps(content)
+            comma = b","
+        else:  # they come after all paths; kept compressed until then, they cost next to nothing
+            definitions[name] = zlib.compress(orjson.dumps(content), 1)
     yield b'},"definitions":{'
     for index, name in enumerate(sorted(definitions)):
         yield (b"," if index else b"") + orjson.dumps(name) + b":" + zlib.decompress(definitions[name])
     yield b"}}"
+
+
+def _protobuf(registry: Registry, git_version: str) -> Iterator[bytes]:
+    yield openapi_pb.head(_head(git_version))
+    for what, name, content in _parts(registry):
+        yield (openapi_pb.path if what == "path" else openapi_pb.definition)(name, content)
 
 
 def _schema(node: Any) -> Any:
@@ -59,7 +79,10 @@ def _schema(node: Any) -> Any:
         return node
     if "oneOf" in node:  # Quantity, IntOrString: v2 calls them strings
         return {"type": "string", **{k: v for k, v in node.items() if k in ("description", "format", "default")}}
-    out = {key: _schema(value) for key, value in node.items() if key not in ("allOf", "$ref", "nullable", "anyOf")}
+    out = {key: value if key == "default" else _schema(value) for key, value in node.items()
+           if key not in ("allOf", "$ref", "nullable", "anyOf", "properties")}
+    if "properties" in node:  # a map of names to schemas, not a schema: JSONSchemaProps has a field "allOf"
+        out["properties"] = {name: _schema(value) for name, value in node["properties"].items()}
     references = [part["$ref"] for part in node.get("allOf", ()) if "$ref" in part] or [node.get("$ref")]
     if references[0]:
         out = {k: v for k, v in out.items() if k == "description"}

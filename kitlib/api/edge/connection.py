@@ -39,6 +39,9 @@ MAX_QUEUED = 16  # pipelined requests waiting; beyond it we stop reading
 RECEIVE_TIMEOUT = 30.0  # from a request's first byte to its last
 IDLE_TIMEOUT = 300.0  # between requests
 SEND_TIMEOUT = 60.0  # a client that takes nothing for this long is gone
+# The first probe after 30 quiet seconds, then every 10; three without an answer end the connection.
+KEEPALIVE = [(getattr(socket, name), value) for name, value in (
+    ("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3)) if hasattr(socket, name)]
 LINGER = 2.0  # after a refusal: let the client read it before the connection goes
 
 
@@ -86,6 +89,8 @@ class Connection(asyncio.Protocol):
         if sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
             # A peer that vanished without a word would otherwise hold its watch forever.
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            for option, value in KEEPALIVE:
+                sock.setsockopt(socket.IPPROTO_TCP, option, value)
         if not self.server.admit(self):
             self.abort()
 
