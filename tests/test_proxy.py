@@ -134,10 +134,13 @@ def test_an_endpoint_that_does_not_answer_is_passed_over() -> None:
             await proxy.apply([service])
             assert {(await _ask(str(service["ip"]), 8000))[0] for _ in range(4)} == {_pod(addresses, 2)}
         await proxy.apply([_service(addresses, 8000, f"{_pod(addresses, 3)}:8080")])
-        reader, writer = await asyncio.open_connection(service["ip"], 8000)
+
+        def read() -> bytes:
+            with socket.create_connection((str(service["ip"]), 8000), timeout=10) as client:
+                return client.recv(1)
+
         with pytest.raises(ConnectionResetError):
-            await reader.read()
-        writer.close()
+            await asyncio.to_thread(read)
 
     _run(scenario)
 

@@ -60,7 +60,7 @@ class _Half(asyncio.Protocol):
             self.transport.pause_reading()
 
     def eof_received(self) -> bool:
-        if self.peer is not None:
+        if self.peer is not None and not self.peer.transport.is_closing():
             self.peer.transport.write_eof()
         self._early_end = True
         return True  # keep the other direction open
@@ -110,6 +110,8 @@ class _Inbound(_Half):
             if self.transport.is_closing():
                 outbound.transport.close()
                 return
+            if outbound.transport.is_closing():  # accepted and reset
+                break
             self.join(outbound)
             outbound.join(self)
             return

@@ -76,7 +76,7 @@ def _mounts(image: ImageConfig, config: ContainerConfig) -> list[dict[str, Any]]
         if not os.path.exists(mount.host_path):
             raise RuntimeError_("CreateContainerError", f'failed to generate container "{config.name}" spec: failed to '
                                 f'apply OCI options: failed to stat "{mount.host_path}": no such file or directory')
-        path = posixpath.normpath("/" + mount.container_path)
+        path = posixpath.normpath("/" + mount.container_path.lstrip("/"))
         mounts = [other for other in mounts if other["container_path"] != path]
         source = os.path.realpath(mount.host_path)
         mounts.append({"container_path": path, "host_path": source, "readonly": mount.readonly})

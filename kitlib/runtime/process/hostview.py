@@ -43,8 +43,8 @@ def _under(path: str, prefixes: list[str]) -> bool:
 def rewriter(root: str, spec: Mapping[str, Any]) -> Callable[[str], str]:
     """What turns a container's path inside a text into the host's; all other text stays."""
     image = spec["image"]
-    private = ["/tmp", *image["directories"], *image["files"], *(entry["container_path"] for entry in spec["mounts"])]
-    # /etc/hosts and the like are read by libc from the host whatever we say, so they are no reason to rewrite.
+    mounted = [entry["container_path"] for entry in spec["mounts"]]
+    private = ["/tmp", *image["directories"], *image["files"], *mounted]  # /etc/hosts: libc reads the host's anyway
 
     def replace(match: re.Match[str]) -> str:
         path = match.group()
@@ -61,6 +61,6 @@ def environment(root: str, env: Mapping[str, str], rewrite: Callable[[str], str]
     return changed
 
 
-def working_directory(root: str, cwd: str, rewrite: Callable[[str], str]) -> str:
-    rewritten = rewrite(cwd)
-    return rewritten if rewritten != "/" and os.path.isdir(rewritten) else root
+def working_directory(root: str, cwd: str) -> str:
+    """Always in the container's directory: what a program writes beside itself is its own."""
+    return root + cwd.rstrip("/")

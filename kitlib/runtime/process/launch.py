@@ -99,8 +99,8 @@ def _become(job: Job, channel: socket.socket) -> None:
         argv = [rewrite(argument) for argument in argv]
         env = hostview.environment(job.root, env, rewrite)
         env[processes.MARK] = os.path.dirname(job.root)
-        cwd = hostview.working_directory(job.root, cwd, rewrite)
-    _enter(cwd, create=isolation.namespaces and not spec["readonly_rootfs"])
+        cwd = hostview.working_directory(job.root, cwd)
+    _enter(cwd, create=not (isolation.namespaces and spec["readonly_rootfs"]))
     if not isolation.user_namespace:
         _identity(spec, outside[0])
     if not job.join:  # a container ends with the daemon; an exec's parent ends at once, by design

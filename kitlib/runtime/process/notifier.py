@@ -49,6 +49,7 @@ class Notifier:
                  kill: Callable[[int, int], int]) -> None:
         self._loop, self._listener, self._pod, self._hostname, self._kill = loop, listener, pod, hostname, kill
         self._held: OrderedDict[int, int] = OrderedDict()  # inode -> our duplicate
+        self._bound: OrderedDict[int, bytes] = OrderedDict()  # inode -> where a socket listens, if that was mapped
         self._handlers = {
             syscalls.number("socket"): self._socket, syscalls.number("bind"): self._bind,
             syscalls.number("connect"): self._connect, syscalls.number("sendto"): self._sendto,
@@ -219,10 +220,18 @@ class Notifier:
             return None
         try:
             self._bind_ours(ours, decided.sockaddr)
+            if self._pod.port_start > 1:
+                self._remember(self._inode(pid, args[0]), sockaddr.as_asked_for(decided.sockaddr, self._pod))
             self._release(pid, args[0])
         finally:
             os.close(ours)
         return 0
+
+    def _remember(self, inode: int, address: bytes) -> None:
+        """For getsockname, where no duplicate can be had any more."""
+        self._bound[inode] = address
+        if len(self._bound) > _HELD:
+            self._bound.popitem(last=False)
 
     @staticmethod
     def _bind_ours(fd: int, address: bytes) -> None:
@@ -313,13 +322,16 @@ class Notifier:
 
     def _getsockname(self, request: int, pid: int, args: list[int], call: str = "getsockname") -> int | None:
         ours = self._ours(pid, args[0])
-        if ours is None:
+        if ours is not None:
+            try:
+                address = sockaddr.as_asked_for(syscalls.socket_address(ours, call), self._pod)
+            finally:
+                os.close(ours)
+        else:
+            address = self._bound.get(self._inode(pid, args[0]), b"") if call == "getsockname" else b""
+        if not address:
             self._go_on(request)
             return None
-        try:
-            address = sockaddr.as_asked_for(syscalls.socket_address(ours, call), self._pod)
-        finally:
-            os.close(ours)
         room = struct.unpack("=I", self._read(pid, args[2], 4))[0]
         self._write(pid, args[1], address[:room])
         self._write(pid, args[2], struct.pack("=I", len(address)))

@@ -1,0 +1,118 @@
+"""Run tests in a place without privileges: a container of Docker Engine as uid 65534, all capabilities dropped.
+
+Two kinds of place, both with the same files (this machine's /usr, Python, the checkout, all read-only; /tmp is fresh):
+
+    binder     Docker's default seccomp profile: no namespaces, no pidfd_getfd, ports under 1024 may be bound.  As on Binder
+    laptop     an ordinary user: namespaces are allowed, ports under 1024 are root's
+
+The image is empty; nothing is pulled.  A Docker Engine is started if none runs, and ended again if so.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+IMAGE = "kit-test-empty"
+REPOSITORY = Path(__file__).resolve().parents[1]
+_DIRECTORIES = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/etc/ssl", "/etc/alternatives")
+_PLACES = {
+    "binder": (),
+    "laptop": ("--security-opt", "seccomp=unconfined", "--security-opt", "apparmor=unconfined",
+               "--security-opt", "systempaths=unconfined", "--sysctl", "net.ipv4.ip_unprivileged_port_start=1024"),
+}  # fmt: skip
+
+
+# The container's process 1: runs the program and reaps everything that is left to it (docker's own --init would need /sbin).
+_INIT = """
+import os, sys
+program = os.spawnvp(os.P_NOWAIT, sys.argv[1], sys.argv[1:])
+while True:
+    pid, status = os.wait()
+    if pid == program:
+        sys.exit(os.waitstatus_to_exitcode(status))
+"""
+
+
+def _docker(*arguments: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(["docker", *arguments], capture_output=True, text=True, timeout=timeout, check=False)
+
+
+def _answers() -> bool:
+    return _docker("info").returncode == 0
+
+
+@contextlib.contextmanager
+def docker_engine() -> Iterator[None]:
+    """A Docker Engine: the one that runs, or one of our own for as long as the block lasts."""
+    if not shutil.which("docker"):
+        raise RuntimeError("this test needs Docker Engine (Debian: apt-get install docker.io)")
+    if _answers():
+        yield
+        return
+    if os.geteuid() != 0:
+        raise RuntimeError("Docker Engine does not answer, and only root can start it")
+    with tempfile.TemporaryFile() as log:
+        engine = subprocess.Popen(["dockerd"], stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+        try:
+            end = time.monotonic() + 60
+            while not _answers():
+                if engine.poll() is not None or time.monotonic() > end:
+                    log.seek(0)
+                    raise RuntimeError(f"dockerd did not start: {log.read().decode()[-2000:]}")
+                time.sleep(0.2)
+            yield
+        finally:
+            engine.terminate()
+            engine.wait(timeout=60)
+
+
+def _ensure_image() -> None:
+    if _docker("image", "inspect", IMAGE).returncode:
+        with tempfile.TemporaryDirectory() as empty:
+            packed = subprocess.run(["tar", "-c", "-C", empty, "."], capture_output=True, check=True).stdout
+        done = subprocess.run(["docker", "import", "-", IMAGE], input=packed, capture_output=True, timeout=60, check=False)
+        if done.returncode:
+            raise RuntimeError(f"docker import: {done.stderr.decode()}")
+
+
+def _python_directories() -> list[str]:
+    """What this Python consists of: its installation, the virtual environment, and what that refers to."""
+    places = {sys.base_prefix, sys.prefix, str(Path(sys.executable).resolve().parents[1]), str(REPOSITORY)}
+    return sorted(place for place in places if not place.startswith("/usr") or place.startswith("/usr/local"))
+
+
+def command(place: str, name: str, *program: str) -> list[str]:
+    """docker run … in this place."""
+    mounts = [path for path in (*_DIRECTORIES, *_python_directories()) if os.path.exists(path)]
+    volumes = [part for path in mounts for part in ("-v", f"{path}:{path}:ro")]
+    environment = {"HOME": "/tmp/home", "PYTHONDONTWRITEBYTECODE": "1", "PATH": os.environ.get("PATH", os.defpath),
+                   "PYTHONPATH": str(REPOSITORY), "LANG": "C.UTF-8"}  # fmt: skip
+    variables = [part for item in environment.items() for part in ("-e", "=".join(item))]
+    return ["docker", "run", "--rm", "--name", name, "--network", "none", "--user", "65534:65534", "--cap-drop", "ALL",
+            "--pids-limit", "2000", "--tmpfs", "/tmp:exec,mode=1777", *_PLACES[place], *volumes, *variables,
+            "--workdir", str(REPOSITORY), IMAGE, sys.executable, "-c", _INIT, *program]  # fmt: skip
+
+
+def run(place: str, program: Sequence[str], timeout: float = 600) -> subprocess.CompletedProcess[str]:
+    """Run a program without privileges; its output comes back, stderr with stdout."""
+    name = f"kit-test-{os.getpid()}-{place}"
+    with docker_engine():
+        _ensure_image()
+        try:
+            return subprocess.run(command(place, name, *program), stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                                  text=True, timeout=timeout, check=False)  # fmt: skip
+        finally:
+            _docker("rm", "--force", name)  # after a timeout; else it has gone already
+
+
+def pytest(place: str, *arguments: str, timeout: float = 600) -> subprocess.CompletedProcess[str]:
+    options = ["-q", "-p", "no:cacheprovider", "--timeout", "120", *arguments]
+    return run(place, [sys.executable, "-m", "pytest", *options], timeout)
