@@ -2,8 +2,8 @@
 
     kit grade submissions/ --lab lab09_replicaset_flow --jobs 4 --out grades/
 
-DIR has NAME.ipynb files, or a folder per learner with one notebook.  grades/ gets results.json, grades.csv
-(a row per submission) and report.html.  0: every submission was looked at; 1: some could not be graded.
+DIR has NAME.ipynb files, or a folder per learner with one notebook.  grades/ gets results.json, results.csv
+(a row per submission), index.html and submissions/.  0: every submission was graded; 1: some could not be.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from kitlib.cli.common import Commands, command, note, print_json
-from kitlib.cluster.errors import EXIT_FAILED, KitError
+from kitlib.cluster.errors import EXIT_FAILED, KitError, UsageError
+from kitlib.grading.grade import CELL_SECONDS, TOTAL_SECONDS
 
 
 def register(commands: Commands) -> None:
@@ -24,34 +25,43 @@ def register(commands: Commands) -> None:
     parser.add_argument("--lab", required=True, metavar="STEM", help="the chapter they belong to")
     parser.add_argument("--jobs", type=int, default=max(1, (os.cpu_count() or 2) // 2), metavar="N",
                         help="how many at a time (default: half the cores)")
+    parser.add_argument("--cell-timeout", type=float, default=CELL_SECONDS, metavar="S", help="seconds for one cell")
+    parser.add_argument("--timeout", type=float, default=TOTAL_SECONDS, metavar="S", help="seconds for a submission")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the results go")
 
 
 def run_grade(arguments: argparse.Namespace) -> int | None:
     from kitlib.cli.check import known_lab
-    from kitlib.grading import report
+    from kitlib.grading import confine, report
     from kitlib.grading.collect import collect
     from kitlib.grading.grade import grade
 
+    if arguments.jobs < 1:
+        raise UsageError("--jobs must be at least 1")
     lab = known_lab(arguments.lab)
     submissions = collect(arguments.directory)
     try:
         arguments.out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise KitError(f"{arguments.out} cannot be written: {error.strerror}.") from error
-    note(f"grading {len(submissions)} submissions of {lab.stem}, {arguments.jobs} at a time")
+    note(f"{len(submissions)} submissions of {lab.stem}, {arguments.jobs} at a time; {confine.strongest().sentence}")
     hide = [arguments.directory.resolve(), arguments.out.resolve()]
-    rows = grade(submissions, lab, jobs=arguments.jobs, hide=hide, progress=_tell)
+    done = 0
+
+    def tell(row: dict[str, Any]) -> None:
+        nonlocal done
+        done += 1
+        score = "could not be graded" if row["score"] is None else f"{row['score']} of {row['max_score']}"
+        print(f"{done}/{len(submissions)} {row['submission']}: {row['status']}, {score} in {row['seconds']:.1f} s",
+              file=sys.stderr, flush=True)
+
+    rows = grade(submissions, lab, jobs=arguments.jobs, hide=hide, cell_seconds=arguments.cell_timeout,
+                 total_seconds=arguments.timeout, progress=tell)
     written = report.write(rows, lab, arguments.out)
     if arguments.json:
         print_json(rows)
     else:
-        for path in written:
-            print(f"wrote {path}")
+        for path in written[:3]:  # the rest is one file a submission
+            print(path)
     return EXIT_FAILED if any(row["status"] == "failed" for row in rows) else 0
 
-
-def _tell(row: dict[str, Any]) -> None:
-    score = "-" if row["score"] is None else row["score"]
-    print(f"{row['submission']}: {row['status']}, {score} of {row['max_score']} in {row['seconds']:.1f} s",
-          file=sys.stderr, flush=True)

@@ -26,7 +26,7 @@ NAMESPACE_SECONDS = 30.0
 def register(commands: Commands) -> None:
     lab = command(commands, "lab", run_lab)
     lab.add_argument("stem", help="the chapter, such as lab09_replicaset_flow; lab09 is enough")
-    lab.add_argument("--run", action="store_true", help="run the notebook headless and print the check results")
+    lab.add_argument("--run", action="store_true", dest="headless", help="run the notebook headless and print the check results")
     lab.add_argument("--no-browser", action="store_true", help="only print the URL")
     lab.add_argument("--port", type=int, default=0, help="JupyterLab's port")
     reset = command(commands, "reset", run_reset)
@@ -61,7 +61,7 @@ def run_lab(arguments: argparse.Namespace) -> int | None:
     session = begin(stem, arguments.name)
     notebook = files.learner_copy(stem)
     kubeconfig = kubeconfig_for(session.cluster, session.namespace)
-    if not arguments.run:
+    if not arguments.headless:
         note(f"your copy is {notebook}")
         launch.launch(notebook, kubeconfig, browser=not arguments.no_browser, port=arguments.port)
         return None  # not reached: this process has become JupyterLab
