@@ -7,6 +7,7 @@ import socket
 import time
 
 import pytest
+from edge_clients import WebSocketClient
 from edge_fakes import FakeApi, FakeStore, FakeStream, Running
 
 from kitlib.api.edge import watches
@@ -123,6 +124,29 @@ def test_an_http_1_0_watch_ends_with_the_connection(setup):
         setup.end()
         assert read_until(sock, b"x\n") == b"x\n"
         assert sock.recv(10) == b""
+
+
+def test_a_watch_over_websocket_is_one_text_message_per_event(setup):
+    client = WebSocketClient(setup.running.port, "/watch", "base64url.bearer.authorization.k8s.io.eA",
+                             "base64.binary.k8s.io")
+    assert (client.code, client.protocol) == (101, "base64.binary.k8s.io")
+    setup.push(0, b'{"n":1}\n')
+    setup.push(0, b'{"n":2}\n')
+    assert [client.receive() for _ in range(2)] == [(1, b'{"n":1}\n'), (1, b'{"n":2}\n')]
+    setup.end()
+    assert client.messages() == []
+    assert client.close_code == 1000
+    assert setup.streams[0].was_closed
+
+
+def test_a_browser_that_leaves_ends_its_watch(setup):
+    client = WebSocketClient(setup.running.port, "/watch")
+    client.send(b"\x03\xe8", 8)
+    assert client.messages() == []
+    deadline = time.monotonic() + 5
+    while not setup.streams[0].was_closed:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def test_a_client_that_leaves_ends_the_watch(setup):

@@ -14,17 +14,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import socket
+import socket as sockets
 from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 import httptools
 
-from kitlib.api.edge import connect, wire
+from kitlib.api.edge import connect, websocket, wire
 from kitlib.api.edge.tls import identity
-from kitlib.api.edge.watches import WatchSender
-from kitlib.api.request import Connect, Request, Response
+from kitlib.api.edge.watches import Chunked, Framing, Messages, UntilClose, WatchSender
+from kitlib.api.request import Connect, Request, Response, Stream
 from kitlib.objects.errors import StatusError, bad_request, internal
 
 if TYPE_CHECKING:
@@ -40,8 +40,8 @@ RECEIVE_TIMEOUT = 30.0  # from a request's first byte to its last
 IDLE_TIMEOUT = 300.0  # between requests
 SEND_TIMEOUT = 60.0  # a client that takes nothing for this long is gone
 # The first probe after 30 quiet seconds, then every 10; three without an answer end the connection.
-KEEPALIVE = [(getattr(socket, name), value) for name, value in (
-    ("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3)) if hasattr(socket, name)]
+KEEPALIVE = [(getattr(sockets, name), value) for name, value in (
+    ("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3)) if hasattr(sockets, name)]
 LINGER = 2.0  # after a refusal: let the client read it before the connection goes
 
 
@@ -86,11 +86,11 @@ class Connection(asyncio.Protocol):
         self.remote = str(peer[0]) if peer else ""
         self.client_cert = identity(transport.get_extra_info("peercert"))
         sock = transport.get_extra_info("socket")
-        if sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
+        if sock is not None and sock.family in (sockets.AF_INET, sockets.AF_INET6):
             # A peer that vanished without a word would otherwise hold its watch forever.
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            sock.setsockopt(sockets.SOL_SOCKET, sockets.SO_KEEPALIVE, 1)
             for option, value in KEEPALIVE:
-                sock.setsockopt(socket.IPPROTO_TCP, option, value)
+                sock.setsockopt(sockets.IPPROTO_TCP, option, value)
         if not self.server.admit(self):
             self.abort()
 
@@ -228,9 +228,7 @@ class Connection(asyncio.Protocol):
                 self._task.add_done_callback(self._finished)
             else:
                 self._busy = exchange
-                self._sender = WatchSender(self, answer, self.server.pump, chunked=not exchange.old,
-                                           finished=self._watched)
-                self._sender.start()
+                self._watch(exchange, answer)
         if not self._reading and len(self._queue) < MAX_QUEUED and not self.closed:
             self._reading = True
             self.transport.resume_reading()
@@ -243,6 +241,23 @@ class Connection(asyncio.Protocol):
             self.write(piece)
         if close:
             self.finish()
+
+    def _watch(self, exchange: Exchange, stream: Stream) -> None:
+        headers = exchange.request.headers
+        framing: Framing = UntilClose() if exchange.old else Chunked()
+        if exchange.upgrade and websocket.wanted(headers):
+            try:
+                socket = websocket.WebSocket(self, headers, websocket.first_offered(headers))
+            except StatusError as error:
+                stream.close()
+                self._busy = None
+                self.respond(exchange, wire.status_response(error))
+                return
+            framing = Messages()
+            self._task = self.server.loop.create_task(socket.until_closed())
+            self._task.add_done_callback(self._finished)
+        self._sender = WatchSender(self, stream, self.server.pump, framing, self._watched)
+        self._sender.start()
 
     def _durable(self, exchange: Exchange, response: Response, failure: str) -> None:
         self._busy = None

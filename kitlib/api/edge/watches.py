@@ -17,9 +17,9 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
-from kitlib.api.edge import wire
+from kitlib.api.edge import websocket, wire
 from kitlib.api.edge.gate import Durable
 from kitlib.api.request import Stream
 
@@ -94,16 +94,65 @@ class WatchPump:
                 sender.flush(now, durable)
 
 
+class Framing(Protocol):
+    """How events travel: as chunks of an HTTP body, or as messages of a WebSocket."""
+
+    def head(self, content_type: str) -> bytes: ...
+
+    def events(self, events: list[bytes]) -> bytes: ...
+
+    def end(self) -> bytes: ...
+
+
+class Chunked:
+    """HTTP/1.1: one chunk per write."""
+
+    def head(self, content_type: str) -> bytes:
+        return wire.head(200, content_type) + b"Transfer-Encoding: chunked\r\n\r\n"
+
+    def events(self, events: list[bytes]) -> bytes:
+        return wire.chunk(events[0] if len(events) == 1 else b"".join(events))
+
+    def end(self) -> bytes:
+        return wire.LAST_CHUNK
+
+
+class UntilClose:
+    """HTTP/1.0: the body ends with the connection."""
+
+    def head(self, content_type: str) -> bytes:
+        return wire.head(200, content_type) + b"Connection: close\r\n\r\n"
+
+    def events(self, events: list[bytes]) -> bytes:
+        return b"".join(events)
+
+    def end(self) -> bytes:
+        return b""
+
+
+class Messages:
+    """WebSocket, as dashboards in browsers use it: one text message per event.  Its handshake is the head."""
+
+    def head(self, content_type: str) -> bytes:
+        return b""
+
+    def events(self, events: list[bytes]) -> bytes:
+        return b"".join([websocket.frame(websocket.TEXT, event) for event in events])
+
+    def end(self) -> bytes:
+        return websocket.frame(websocket.CLOSE, websocket.NORMAL.to_bytes(2, "big"))
+
+
 class WatchSender:
     """One watch on one connection."""
 
-    __slots__ = ("blocked", "chunked", "connection", "finished", "pending", "pump", "queued", "stream", "waiting",
+    __slots__ = ("blocked", "connection", "finished", "framing", "pending", "pump", "queued", "stream", "waiting",
                  "wrote")
 
-    def __init__(self, connection: Connection, stream: Stream, pump: WatchPump, *, chunked: bool,
+    def __init__(self, connection: Connection, stream: Stream, pump: WatchPump, framing: Framing,
                  finished: Callable[[], None]) -> None:
         self.connection, self.stream, self.pump = connection, stream, pump
-        self.chunked, self.finished = chunked, finished
+        self.framing, self.finished = framing, finished
         self.pending: list[tuple[int, bytes]] = []  # polled, not written yet
         self.waiting = 0  # bytes in pending
         self.queued = self.blocked = False
@@ -111,9 +160,7 @@ class WatchSender:
 
     def start(self) -> None:
         """Send the head at once, so that the client knows its watch stands before anything happens."""
-        head = wire.head(200, self.stream.content_type)
-        framing = b"Transfer-Encoding: chunked\r\n\r\n" if self.chunked else b"Connection: close\r\n\r\n"
-        self.connection.write(head + framing)
+        self.connection.write(self.framing.head(self.stream.content_type))
         self.pump.senders.add(self)
         self.stream.on_ready(lambda: self.pump.wake(self))
         self.flush(self.pump.loop.time(), self.pump.store.durable_revision)
@@ -145,11 +192,11 @@ class WatchSender:
         ready = next((i for i, (revision, _) in enumerate(pending) if revision > durable), len(pending))
         if not ready:
             return
-        data = pending[0][1] if ready == 1 else b"".join([data for _, data in pending[:ready]])
+        events = [data for _, data in pending[:ready]]
         del pending[:ready]
-        self.waiting -= len(data)
+        self.waiting -= sum(map(len, events))
         self.wrote = now
-        self.connection.write(wire.chunk(data) if self.chunked else data)
+        self.connection.write(self.framing.events(events))
 
     def resume(self) -> None:
         self.blocked = False
@@ -158,8 +205,7 @@ class WatchSender:
     def stop(self) -> None:
         """The stream is over; the connection may serve the next request."""
         self.close()
-        if self.chunked:
-            self.connection.write(wire.LAST_CHUNK)
+        self.connection.write(self.framing.end())
         self.finished()
 
     def close(self) -> None:

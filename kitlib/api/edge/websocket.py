@@ -125,6 +125,12 @@ def choose(headers: Mapping[str, str], known: Sequence[str]) -> str:
     return chosen
 
 
+def first_offered(headers: Mapping[str, str]) -> str:
+    """For a watch any protocol will do; browsers also put their token there, which is not one."""
+    offered = [part.strip() for part in headers.get("sec-websocket-protocol", "").split(",")]
+    return next((part for part in offered if part and not part.startswith("base64url.bearer.")), "")
+
+
 class WebSocket:
     """An upgraded connection, message by message."""
 
@@ -170,6 +176,11 @@ class WebSocket:
         if self._closed:
             raise ConnectionResetError("the WebSocket is closed")
         await self._stream.write(frame(BINARY, payload))
+
+    async def until_closed(self) -> None:
+        """Drop what the other side says until it is gone."""
+        while await self.read():
+            pass
 
     async def close(self, code: int = NORMAL, reason: str = "") -> None:
         if not self._closed:
