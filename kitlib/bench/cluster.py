@@ -6,7 +6,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from kitlib.bench.figures import Figure, median
@@ -48,11 +47,12 @@ def measure_scale(cluster: EmbeddedCluster) -> list[Figure]:
     _kubectl(cluster, "scale", f"deployment/{NAME}", "--replicas=100")
     running(client, 100)
     seconds = time.perf_counter() - began
-    pids = processes(client.transport.request("GET", "/kit/status")["pid"])
-    memory = [resident_bytes(str(pid)) / 1e6 for pid in pids]
+    status = client.transport.request("GET", "/kit/status")
+    memory = {name: resident_bytes(str(pid)) / 1e6 for name, pid in (("cluster", status["pid"]),
+                                                                      *status["helpers"].items())}
     return [Figure("kubectl scale 3 → 100, all Running", round(seconds, 3), "s", 2.0),
-            Figure("memory with 100 simulated Pods", round(sum(memory), 1), "MB", 120.0,
-                   note="resident: " + " + ".join(f"{each:.1f}" for each in memory))]
+            Figure("memory with 100 simulated Pods", round(sum(memory.values()), 1), "MB", 120.0,
+                   note=" + ".join(f"{name} {each:.1f}" for name, each in memory.items()))]
 
 
 def measure_check(cluster: EmbeddedCluster, stem: str, times: int) -> Figure:
@@ -86,12 +86,6 @@ def until(look: Callable[[], bool], what: str) -> None:
         if time.monotonic() > deadline:
             raise KitError(f"{what}: not within {SETTLE_SECONDS:g} s")
         time.sleep(LOOK_SECONDS)
-
-
-def processes(pid: int) -> list[int]:
-    """The cluster process and its helpers (proxy, runtime daemon), without the Pods' own processes."""
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return [pid, *(int(child) for child in children)]
 
 
 def _kubectl(cluster: EmbeddedCluster, *arguments: str) -> None:

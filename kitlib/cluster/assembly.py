@@ -32,6 +32,7 @@ from kitlib.cluster import kubeconfig, pki
 from kitlib.cluster.driver import Driver
 from kitlib.cluster.errors import CannotStart
 from kitlib.cluster.faults import Faults
+from kitlib.cluster.helpers import Helpers
 from kitlib.cluster.home import ClusterDir, all_clusters, write_private
 from kitlib.cluster.kitapi import PREFIX, KitApi
 from kitlib.cluster.loops import control_loops
@@ -39,8 +40,6 @@ from kitlib.cluster.nodes import Nodes
 from kitlib.network.addresses import NoFreeSlice, Slice, lease_slice
 from kitlib.node.connector import KubeletConnector
 from kitlib.objects.clock import SystemClock
-from kitlib.runtime.cri import RuntimeError_
-from kitlib.runtime.process.client import ProcessRuntime
 from kitlib.store import Store
 from kitlib.trace.record import Recorder
 
@@ -52,11 +51,10 @@ ADMIN = User(pki.ADMIN, (pki.MASTERS, "system:authenticated"))
 
 
 class Assembly:
-    """One running cluster.  runtime: the daemon, which is started first because it is another process."""
+    """One running cluster."""
 
-    def __init__(self, directory: ClusterDir, config: dict[str, Any],
-                 runtime: asyncio.Future[ProcessRuntime] | None) -> None:
-        self.directory, self.config, self._starting_runtime = directory, config, runtime
+    def __init__(self, directory: ClusterDir, config: dict[str, Any], helpers: Helpers) -> None:
+        self.directory, self.config, self.helpers = directory, config, helpers
         self.clock = SystemClock()
         self.notes: list[str] = []
         self.server = ""
@@ -113,9 +111,9 @@ class Assembly:
         self.nodes = Nodes(self.manager, self.client, self.clock, self.directory.nodes, self.store.wait_durable)
         await self.nodes.start_simulated(self.config["simulatedNodes"])
         self.driver.wake()
-        if self._starting_runtime:
-            runtime = await self._starting_runtime
-            await self.nodes.start_process(self.config["nodes"], self.slice, runtime)
+        if self.helpers.wanted:
+            await self.nodes.start_process(self.config["nodes"], self.slice, await self.helpers.ready())
+            self.nodes.start_proxy(self.helpers.proxy)
 
     async def _settle(self) -> None:
         """Until the controllers have nothing to do: nodes lose their first taints, namespaces get their accounts."""
@@ -165,7 +163,8 @@ class Assembly:
         """What run/state.json tells the outside."""
         kinds = [("process", self.nodes.process_names), ("simulated", self.nodes.simulated_names)] if self.nodes else []
         return {"name": self.directory.name, "backend": "embedded", "pid": os.getpid(), "server": self.server,
-                "kubeconfig": str(self.directory.kubeconfig), "ephemeral": self.config["ephemeral"],
+                "kubeconfig": str(self.directory.kubeconfig), "helpers": self.helpers.pids(),
+                "ephemeral": self.config["ephemeral"],
                 "nodes": [{"name": name, "kind": kind, "ready": True} for kind, found in kinds for name in found],
                 "notes": self.notes}
 
@@ -173,8 +172,7 @@ class Assembly:
         """Down: nodes, control plane, edge, store, in this order."""
         if self.nodes:
             await self.nodes.stop()
-        if self._starting_runtime:
-            await self._stop_runtime(self._starting_runtime)
+        await self.helpers.stop()
         if self.driver:
             self.driver.stop()
             self.manager.stop()
@@ -182,14 +180,6 @@ class Assembly:
             await self.edge.close()
         if self.store:
             self.store.close()
-
-
-    async def _stop_runtime(self, starting: asyncio.Future[ProcessRuntime]) -> None:
-        """Wait for the daemon even if the start failed elsewhere: a process of ours must not be left behind."""
-        try:
-            await (await starting).shutdown()
-        except (RuntimeError_, OSError) as error:
-            log.warning("the runtime daemon: %s", error)
 
 
 def _bound(host: str, port: int) -> socket.socket:

@@ -178,6 +178,7 @@ class EmbeddedCluster(Cluster):
             running = self.directory.is_running()
             if running:
                 self._terminate()
+            self._stop_orphans()
             self.directory.state.unlink(missing_ok=True)
             if self.directory.read_config().get("ephemeral"):
                 self.directory.remove()
@@ -188,6 +189,12 @@ class EmbeddedCluster(Cluster):
         self.stop()
         self.directory.remove()
         return existed
+
+    def _stop_orphans(self) -> None:
+        """The runtime daemon outlives a killed cluster process, so that Pods go on; `down` means them, too."""
+        from kitlib.runtime.process.link import stop_daemon
+
+        stop_daemon(str(self.directory.run / "runtime.sock"))
 
     def _terminate(self) -> None:
         self._signal(signal.SIGTERM)

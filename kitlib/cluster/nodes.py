@@ -33,6 +33,7 @@ from kitlib.runtime.process.client import ProcessRuntime
 log = logging.getLogger("kit")
 
 PROCESS, SIMULATED = "node", "sim"
+SLICES = "endpointslices.discovery.k8s.io"
 
 
 def names(prefix: str, count: int) -> list[str]:
@@ -56,9 +57,8 @@ class Nodes:
         self.simulated_names: list[str] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._signals: list[ChangeSignal] = []
+        self._proxy: KubeProxy | None = None
         self._source = ClusterSource(client_factory("kubelet"))
-        self._proxy: ProxyProcess | None = None
-        self._kube_proxy: KubeProxy | None = None
 
     async def start_simulated(self, count: int) -> None:
         self.router.default = self.simulated.pod_event
@@ -72,7 +72,6 @@ class Nodes:
         for index, name in enumerate(self.process_names, start=1):
             await self._start_node(name, index, addresses, runtime)
         if count:
-            await self._start_proxy(loop)
             watcher = self._client_factory("kubelet")
             self._signals = [ChangeSignal(watcher, resource, self._configuration_changed, loop)
                              for resource in ("configmaps", "secrets")]
@@ -95,12 +94,11 @@ class Nodes:
         await kubelet.start(self.router.pods_of(name))
         self._tasks.append(asyncio.ensure_future(registration.run()))
 
-    async def _start_proxy(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._proxy = ProxyProcess()
-        await self._proxy.start()
-        watched = (self._manager.informer(kind) for kind in ("services", "endpointslices.discovery.k8s.io", "nodes"))
-        self._kube_proxy = KubeProxy(*watched, self._proxy, loop)
-        self._kube_proxy.start()
+    def start_proxy(self, proxy: ProxyProcess) -> None:
+        """kube-proxy: one for all nodes, since they share this machine's loopback network."""
+        informers = [self._manager.informer(name) for name in ("services", SLICES, "nodes")]
+        self._proxy = KubeProxy(*informers, proxy, asyncio.get_running_loop())
+        self._proxy.start()
 
     def _configuration_changed(self, namespace: str) -> None:
         for kubelet in self.kubelets.values():
@@ -112,10 +110,9 @@ class Nodes:
             task.cancel()
         for signal in self._signals:
             signal.close()
+        if self._proxy:
+            self._proxy.close()
         self.simulated.close()
-        if self._kube_proxy and self._proxy:
-            self._kube_proxy.close()
-            await self._proxy.close()
         await asyncio.gather(*self._tasks, *(kubelet.stop() for kubelet in self.kubelets.values()),
                              return_exceptions=True)
 

@@ -71,15 +71,18 @@ def _run(directory: ClusterDir, ready: int) -> None:
 
 
 async def _serve(directory: ClusterDir, config: dict[str, Any], ready: int) -> None:
+    from kitlib.cluster.helpers import Helpers
+
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     watcher = _watch_parent(config["parentPid"], stop.set) if config.get("parentPid") else None
-    runtime = await _spawn_runtime(directory, config) if config["nodes"] else None
+    helpers = Helpers(directory, config)
+    await helpers.spawn()  # they get ready while this process still imports the rest of kitlib
     from kitlib.cluster.assembly import Assembly
 
-    assembly = Assembly(directory, config, runtime)
+    assembly = Assembly(directory, config, helpers)
     try:
         await _unless(assembly.start(), stop)
         if not stop.is_set():
@@ -95,16 +98,6 @@ async def _serve(directory: ClusterDir, config: dict[str, Any], ready: int) -> N
         directory.state.unlink(missing_ok=True)
         if config.get("ephemeral"):
             directory.remove()
-
-
-async def _spawn_runtime(directory: ClusterDir, config: dict[str, Any]) -> asyncio.Future[Any]:
-    """Start the runtime daemon now: it gets ready while this process still imports the rest of kitlib."""
-    from kitlib.runtime.process.client import ProcessRuntime
-
-    runtime = asyncio.ensure_future(ProcessRuntime.start(
-        directory.run / "runtime.sock", directory.path / "runtime", ephemeral=config["ephemeral"]))
-    await asyncio.sleep(0)
-    return runtime
 
 
 async def _unless(work: Any, stop: asyncio.Event) -> None:
