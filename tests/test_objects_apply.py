@@ -234,6 +234,19 @@ def test_one_empty_entry_clears_the_record_and_then_nothing_is_tracked() -> None
     assert "managedFields" not in track_update(cleared, {**cleared, "data": {}}, "x", CONFIG, time=T1)["metadata"]
 
 
+def test_a_client_may_edit_the_record_but_not_break_it() -> None:
+    live = applied(None, "one", {"k": "v"})
+    entry = {"operation": "Update", "apiVersion": "v1", "fieldsType": "FieldsV1", "fieldsV1": keys("k")}
+
+    def written(record: list[Obj]) -> Obj:
+        sent = {**live, "metadata": {**live["metadata"], "managedFields": record}}
+        return track_update(live, sent, "x", CONFIG, time=T1)
+
+    assert written([entry])["metadata"]["managedFields"] == [entry]
+    for broken in ([{**entry, "fieldsV1": {"k": {}}}], [{**entry, "operation": "Odd"}], ["x"], []):
+        assert written(broken) == live
+
+
 def test_ignored_parts_and_subresources_have_their_own_entries() -> None:
     schema = schema_for("", "v1", "Pod").node
     obj = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a"}, "spec": {"nodeName": "n"},

@@ -66,3 +66,5 @@ def test_only_trees_of_fields_are_valid() -> None:
     assert not fieldset.valid({"a": {}})
     assert not fieldset.valid({"f:a": 1})
     assert not fieldset.valid(None)
+    assert not fieldset.valid({"k:{broken": {}})
+    assert not fieldset.valid({"k:[1]": {}})

@@ -184,6 +184,16 @@ CREATES: list[tuple[str, str, dict[str, Any], set[tuple[str, str]]]] = [
     ("admissionregistration.k8s.io", "ValidatingWebhookConfiguration", {"webhooks": [{"name": "h"}]},
      {(V, "webhooks[0].name"), (R, "webhooks[0].admissionReviewVersions"), (R, "webhooks[0].clientConfig"),
       (R, "webhooks[0].sideEffects")}),
+    ("admissionregistration.k8s.io", "ValidatingAdmissionPolicy", {
+        "spec.validations": [{"expression": "object.spec.replicas <"}, {"expression": " "}],
+        "spec.matchConditions": [{"name": "a", "expression": "1 +"}]},
+     {(V, "spec.validations[0].expression"), (R, "spec.validations[1].expression"),
+      (V, "spec.matchConditions[0].expression")}),
+    ("apiextensions.k8s.io", "CustomResourceDefinition", {
+        "spec.versions.0.schema.openAPIV3Schema.properties.spec.x-kubernetes-validations": [
+            {"rule": "self.n > 0"}, {"rule": "self.n >"}, {"message": "m"}]},
+     {(V, "spec.validation.openAPIV3Schema.properties[spec].x-kubernetes-validations[1].rule"),
+      (R, "spec.validation.openAPIV3Schema.properties[spec].x-kubernetes-validations[2].rule")}),
     ("apiextensions.k8s.io", "CustomResourceDefinition", {"metadata.name": "x.a.b"}, {(V, "metadata.name")}),
     ("apiextensions.k8s.io", "CustomResourceDefinition", {
         "spec.versions.0.schema.openAPIV3Schema.properties.spec": {"properties": {"a": {}}}},

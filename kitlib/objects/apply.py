@@ -60,7 +60,7 @@ def track_update(old: Mapping[str, Any] | None, new: Mapping[str, Any], manager:
     """
     entries = (old["metadata"].get("managedFields") if old is not None else None) or []
     sent = new["metadata"].get("managedFields")
-    if sent is not None and sent is not entries and not subresource:
+    if sent is not None and sent != entries and not subresource:
         if len(sent) == 1 and not sent[0]:
             return with_entries(new, [])  # the way to clear the record
         if sent and readable(sent):

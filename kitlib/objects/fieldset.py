@@ -130,5 +130,14 @@ def _shown(key: str) -> str:
 
 def valid(tree: Any) -> bool:
     """Whether this is a FieldsV1 tree at all (clients may send anything)."""
-    return isinstance(tree, dict) and all(
-        (key == "." or key[:2] in ("f:", "k:", "v:", "i:")) and valid(node) for key, node in tree.items())
+    return isinstance(tree, dict) and all(_valid_key(key) and valid(node) for key, node in tree.items())
+
+
+def _valid_key(key: str) -> bool:
+    if key[:2] not in ("k:", "v:"):
+        return key == "." or key[:2] in ("f:", "i:")
+    try:
+        keys = json.loads(key[2:])
+    except ValueError:
+        return False
+    return key[0] == "v" or isinstance(keys, dict)

@@ -34,7 +34,7 @@ class Manager(NamedTuple):
 
 
 def manager_of(entry: Entry) -> Manager:
-    return Manager(entry["manager"], entry["operation"], entry["apiVersion"], entry.get("subresource", ""))
+    return Manager(entry.get("manager", ""), entry["operation"], entry["apiVersion"], entry.get("subresource", ""))
 
 
 def make_entry(manager: Manager, fields: Tree, time: str | None) -> Entry:
@@ -92,15 +92,15 @@ def in_order(entries: Iterable[Entry]) -> list[Entry]:
 
 
 def _rank(entry: Entry) -> tuple[str, str, str, str, str]:
-    return (entry["operation"], entry.get("time") or "", entry["manager"], entry["apiVersion"],
+    return (entry["operation"], entry.get("time") or "", entry.get("manager", ""), entry["apiVersion"],
             entry.get("subresource", ""))
 
 
 def _capped(entries: list[Entry]) -> list[Entry]:
     """More than ten updaters: the oldest lose their names and share one entry per version."""
     updates = [entry for entry in in_order(entries) if entry["operation"] == "Update"]
-    ancient = {entry["apiVersion"]: entry for entry in updates if entry["manager"] == ANCIENT}
-    named = [entry for entry in updates if entry["manager"] != ANCIENT]
+    ancient = {entry["apiVersion"]: entry for entry in updates if entry.get("manager") == ANCIENT}
+    named = [entry for entry in updates if entry.get("manager") != ANCIENT]
     while named and len(named) + len(ancient) > MAX_UPDATE_MANAGERS:
         oldest = named.pop(0)
         version = oldest["apiVersion"]

@@ -1,14 +1,12 @@
 """Admission policies, validating and mutating, and their bindings.
 
-Whether the CEL expressions can be compiled is checked by what compiles them; here is the rest.
-
 Source: k8s.io/kubernetes/pkg/apis/admissionregistration/validation (validateValidatingAdmissionPolicy...).
 """
 
 from __future__ import annotations
 
-from kitlib.api.validation.common import Errors, Obj, each, label_selector, one_of
-from kitlib.api.validation.webhooks import resource_rule
+from kitlib.api.validation.common import Errors, Obj, each, expression, label_selector, one_of
+from kitlib.api.validation.webhooks import match_conditions, resource_rule
 from kitlib.objects import field, names
 
 _ACTIONS = ("Audit", "Deny", "Warn")
@@ -28,14 +26,14 @@ def _policy(errs: Errors, spec: Obj) -> None:
         errs.append(field.required("spec.matchConstraints"))
     else:
         _match(errs, "spec.matchConstraints", constraints, needs_rules=True)
+    match_conditions(errs, "spec", spec)
     for index, variable in enumerate(spec.get("variables") or ()):
         at = f"spec.variables[{index}]"
         if not variable.get("name"):
             errs.append(field.required(f"{at}.name", "name is not specified"))
         else:
             each(errs, f"{at}.name", variable["name"], names.c_identifier(variable["name"]))
-        if not variable.get("expression", "").strip():
-            errs.append(field.required(f"{at}.expression", "expression is not specified"))
+        expression(errs, f"{at}.expression", variable.get("expression"))
 
 
 def create_mutatingadmissionpolicy(errs: Errors, obj: Obj) -> None:
@@ -68,8 +66,7 @@ def create_validatingadmissionpolicy(errs: Errors, obj: Obj) -> None:
         errs.append(field.required("spec.auditAnnotations", text))
     for index, validation in enumerate(validations):
         at = f"spec.validations[{index}]"
-        if not validation.get("expression", "").strip():
-            errs.append(field.required(f"{at}.expression", "expression is not specified"))
+        expression(errs, f"{at}.expression", validation.get("expression"))
         message = validation.get("message", "")
         if message and not message.strip():
             errs.append(field.invalid(f"{at}.message", message, "message must be non-empty if specified"))
@@ -85,8 +82,7 @@ def create_validatingadmissionpolicy(errs: Errors, obj: Obj) -> None:
             errs.append(field.invalid(f"{at}.key", key, "the key must not include a '/'"))
         else:
             each(errs, f"{at}.key", key, names.qualified_name(key))
-        if not audit.get("valueExpression", "").strip():
-            errs.append(field.required(f"{at}.valueExpression", "valueExpression is not specified"))
+        expression(errs, f"{at}.valueExpression", audit.get("valueExpression"), "valueExpression")
 
 
 def _match(errs: Errors, path: str, match: Obj, *, needs_rules: bool) -> None:

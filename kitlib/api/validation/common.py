@@ -253,6 +253,19 @@ def file_mode(errs: Errors, path: str, value: int | None) -> None:
         errs.append(field.invalid(path, value, "must be a number between 0 and 0777 (octal), both inclusive"))
 
 
+def expression(errs: Errors, path: str, text: str | None, what: str = "expression") -> None:
+    """A CEL expression that is there and can be compiled."""
+    if not (text or "").strip():
+        errs.append(field.required(path, f"{what} is not specified"))
+        return
+    from kitlib.api.cel import CelError, compile_  # brings the CEL library: only for those who use it
+
+    try:
+        compile_(text or "")
+    except CelError as error:
+        errs.append(field.invalid(path, text, str(error)))
+
+
 def conditions(errs: Errors, path: str, found: Iterable[Obj] | None) -> None:
     """metav1.Conditions of a status."""
     seen = set()

@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from kitlib.api.validation.common import Errors, Obj
+from kitlib.api.validation.common import Errors, Obj, expression
 from kitlib.objects import field
 
 _TYPES = ("array", "boolean", "integer", "number", "object", "string")
@@ -193,8 +193,7 @@ def _default(errs: Errors, path: str, schema: Obj, root: bool) -> None:
 def _rules(errs: Errors, path: str, schema: Obj) -> None:
     for index, rule in enumerate(schema.get("x-kubernetes-validations") or ()):
         at = f"{path}.x-kubernetes-validations[{index}]"
-        if not rule.get("rule", "").strip():
-            errs.append(field.required(f"{at}.rule", "rule is not specified"))
+        expression(errs, f"{at}.rule", rule.get("rule"), "rule")
         message = rule.get("message")
         if message is not None and not message.strip():
             errs.append(field.invalid(f"{at}.message", message, "message must be non-empty if specified"))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
-from kitlib.api.validation.common import Errors, Obj, each, label_selector, one_of, port_number
+from kitlib.api.validation.common import Errors, Obj, each, expression, label_selector, one_of, port_number
 from kitlib.objects import field, names
 
 VERSIONS = ("v1", "v1beta1")
@@ -58,7 +58,7 @@ def _webhook(errs: Errors, path: str, hook: Obj) -> None:
     for name in ("namespaceSelector", "objectSelector"):
         label_selector(errs, f"{path}.{name}", hook.get(name))
     client_config(errs, f"{path}.clientConfig", hook.get("clientConfig") or {})
-    _conditions(errs, path, hook)
+    match_conditions(errs, path, hook)
 
 
 def fully_qualified(errs: Errors, path: str, name: str) -> None:
@@ -130,7 +130,7 @@ def _url(errs: Errors, path: str, url: str) -> None:
         errs.append(field.invalid(path, parts.query, "query parameters are not permitted in the URL"))
 
 
-def _conditions(errs: Errors, path: str, hook: Obj) -> None:
+def match_conditions(errs: Errors, path: str, hook: Obj) -> None:
     conditions = hook.get("matchConditions") or []
     if len(conditions) > 64:
         errs.append(field.too_many(f"{path}.matchConditions", len(conditions), 64))
@@ -145,5 +145,4 @@ def _conditions(errs: Errors, path: str, hook: Obj) -> None:
         if name in seen:
             errs.append(field.duplicate(f"{at}.name", name))
         seen.add(name)
-        if not condition.get("expression", "").strip():
-            errs.append(field.required(f"{at}.expression"))
+        expression(errs, f"{at}.expression", condition.get("expression"))
