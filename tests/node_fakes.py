@@ -68,6 +68,7 @@ def run(clock: FakeClock, work: Coroutine[Any, Any, Any]) -> Any:
         for task in asyncio.all_tasks(loop):
             task.cancel()
         loop.run_until_complete(asyncio.sleep(0))
+        loop.run_until_complete(loop.shutdown_default_executor())   # threads live in real time
         asyncio.set_event_loop(None)
         loop.close()
 
