@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import itertools
 import socket
 import struct
 
@@ -19,7 +20,7 @@ def test_two_clusters_never_share_a_slice() -> None:
     first, second = lease_slice(), lease_slice()
     try:
         assert first.number != second.number
-        with pytest.raises(NoFreeSlice, match=f"127.{first.number}.0.0/16"):
+        with pytest.raises(NoFreeSlice, match=rf"127\.{first.number}\.0\.0/16"):
             lease_slice(preferred=first.number)
     finally:
         first.release()
@@ -49,9 +50,10 @@ def test_the_ranges_of_a_slice_do_not_overlap() -> None:
     leased = lease_slice()
     try:
         whole = ipaddress.ip_network(f"127.{leased.number}.0.0/16")
-        ranges = [ipaddress.ip_network(leased.service_cidr)] + [ipaddress.ip_network(leased.pod_cidr(i)) for i in range(239)]
+        pods = [ipaddress.ip_network(leased.pod_cidr(index)) for index in range(239)]
+        ranges = [ipaddress.ip_network(leased.service_cidr), *pods]
         assert all(network.subnet_of(whole) for network in ranges)
-        assert not any(a.overlaps(b) for a, b in zip(ranges, ranges[1:], strict=False))
+        assert not any(a.overlaps(b) for a, b in itertools.pairwise(ranges))
         assert ipaddress.ip_address(leased.kubernetes_ip) in ranges[0]
         assert not any(ipaddress.ip_address(f"127.{leased.number}.255.254") in network for network in ranges)
         with pytest.raises(ValueError, match="room for nodes"):
@@ -67,7 +69,7 @@ def test_a_pod_keeps_its_address_and_no_two_have_the_same() -> None:
     addresses = {pool.allocate(f"pod-{number}") for number in range(252)}
     assert len(addresses | {first}) == 253
     assert not {"127.80.16.0", "127.80.16.1", "127.80.16.255"} & addresses
-    with pytest.raises(OSError, match="no IP addresses available in range set 127.80.16.0/24"):
+    with pytest.raises(OSError, match="no IP addresses available in range set"):
         pool.allocate("one too many")
 
 

@@ -6,6 +6,7 @@ import asyncio
 import re
 import shutil
 import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -78,7 +79,8 @@ def test_a_pods_environment_wins_over_the_images() -> None:
 
 def test_without_busybox_the_hosts_shell_runs_the_image(monkeypatch: pytest.MonkeyPatch) -> None:
     found = shutil.which
-    monkeypatch.setattr(catalog.shutil, "which", lambda name, **more: None if name == "busybox" else found(name, **more))
+    missing = {"busybox"}
+    monkeypatch.setattr(catalog.shutil, "which", lambda name, **more: None if name in missing else found(name, **more))
 
     async def scenario(pods: Pods) -> None:
         assert await pods.run_script("shell", "echo $((6 * 7)); ls /bin/sh") == ["42", "/bin/sh"]
@@ -95,7 +97,7 @@ def test_echo_says_which_pod_it_is_and_ends_politely() -> None:
         assert head.startswith("HTTP/1.1 200 OK")
         assert body == "web-1\nGET /some/path?x=1\n"
         assert (await http_get(ip, 8080, "/healthz")).endswith("\r\n\r\nok\n")
-        named, other = await pods.start("web-2", "kit/echo", envs=(("POD_NAME", "my-name"), ("PORT", "9000")))
+        _, other = await pods.start("web-2", "kit/echo", envs=(("POD_NAME", "my-name"), ("PORT", "9000")))
         assert (await http_get(other, 9000)).partition("\r\n\r\n")[2] == "my-name\nGET /\n"
 
         reader, writer = await asyncio.open_connection(ip, 8080)  # kept alive, and two requests at once
@@ -118,10 +120,9 @@ def test_echo_says_which_pod_it_is_and_ends_politely() -> None:
 
 def test_python_is_the_python_that_runs_this_test() -> None:
     async def scenario(pods: Pods) -> None:
-        container, _ = await pods.start("py", "python:3", "python3", "-c", "import sys, ssl, sqlite3; print(sys.version)")
+        script = "import sys, ssl, sqlite3; print(sys.version)"
+        container, _ = await pods.start("py", "python:3", "python3", "-c", script)
         assert (await pods.ended(container)).exit_code == 0
-        import sys
-
         assert pods.log("py")[0] == sys.version.splitlines()[0]
 
     run(scenario)

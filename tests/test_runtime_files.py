@@ -19,7 +19,8 @@ def test_volumes_are_where_the_manifest_says_and_shared_between_containers() -> 
         config.mkdir()
         (config / "colour").write_text("blue")
         mounts = (Mount("/data", str(data)), readonly("/etc/config", config))
-        assert await pods.run_script("writer", "cat /etc/config/colour > /data/seen; ls /etc/config", mounts=mounts) == ["colour"]
+        script = "cat /etc/config/colour > /data/seen; ls /etc/config"
+        assert await pods.run_script("writer", script, mounts=mounts) == ["colour"]
         assert await pods.run_script("reader", "cat /data/seen", mounts=mounts) == ["blue"]
 
     run(scenario)

@@ -121,7 +121,8 @@ def test_attach_hears_the_container_and_talks_to_it() -> None:
 
 def test_an_attached_client_that_leaves_does_not_stop_the_container() -> None:
     async def scenario(pods: Pods) -> None:
-        container, _ = await pods.sh("busy", "i=0; while [ $i -lt 300 ]; do echo $i; i=$((i+1)); done; sleep 0.3; exit 6")
+        script = "i=0; while [ $i -lt 300 ]; do echo $i; i=$((i+1)); done; sleep 0.3; exit 6"
+        container, _ = await pods.sh("busy", script)
         session = await pods.runtime.attach(container, stdin=False, tty=False)
         session.close()
         assert (await pods.ended(container)).exit_code == 6

@@ -2,7 +2,7 @@
 
 Two kinds of place, both with the same files (this machine's /usr, Python, the checkout, all read-only; /tmp is fresh):
 
-    binder     Docker's default seccomp profile: no namespaces, no pidfd_getfd, ports under 1024 may be bound.  As on Binder
+    binder     Docker's default seccomp profile: no namespaces, no pidfd_getfd, ports under 1024 may be bound
     laptop     an ordinary user: namespaces are allowed, ports under 1024 are root's
 
 The image is empty; nothing is pulled.  A Docker Engine is started if none runs, and ended again if so.
@@ -30,7 +30,7 @@ _PLACES = {
 }  # fmt: skip
 
 
-# The container's process 1: runs the program and reaps everything that is left to it (docker's own --init would need /sbin).
+# The container's process 1: runs the program and reaps what is left to it (docker's own --init would need /sbin).
 _INIT = """
 import os, sys
 program = os.spawnvp(os.P_NOWAIT, sys.argv[1], sys.argv[1:])
@@ -60,7 +60,8 @@ def docker_engine() -> Iterator[None]:
     if os.geteuid() != 0:
         raise RuntimeError("Docker Engine does not answer, and only root can start it")
     with tempfile.TemporaryFile() as log:
-        engine = subprocess.Popen(["dockerd"], stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+        engine = subprocess.Popen(["dockerd"], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                                  start_new_session=True)  # fmt: skip
         try:
             end = time.monotonic() + 60
             while not _answers():
@@ -78,7 +79,8 @@ def _ensure_image() -> None:
     if _docker("image", "inspect", IMAGE).returncode:
         with tempfile.TemporaryDirectory() as empty:
             packed = subprocess.run(["tar", "-c", "-C", empty, "."], capture_output=True, check=True).stdout
-        done = subprocess.run(["docker", "import", "-", IMAGE], input=packed, capture_output=True, timeout=60, check=False)
+        done = subprocess.run(["docker", "import", "-", IMAGE], input=packed, capture_output=True, timeout=60,
+                              check=False)  # fmt: skip
         if done.returncode:
             raise RuntimeError(f"docker import: {done.stderr.decode()}")
 

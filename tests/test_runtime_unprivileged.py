@@ -1,0 +1,36 @@
+"""All of it again where nobody has any privilege: see unprivileged.py for the two places."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+
+import pytest
+import unprivileged
+
+_FILES = ("test_runtime_address.py", "test_runtime_lifecycle.py", "test_runtime_streams.py", "test_runtime_files.py",
+          "test_runtime_catalog.py", "test_proxy.py", "test_addresses.py")  # fmt: skip
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("place", ["binder", "laptop"])
+def test_pods_addresses_and_the_proxy_work_without_privileges(place: str) -> None:
+    done = unprivileged.pytest(place, "--noconftest", *(f"tests/{name}" for name in _FILES))
+    assert done.returncode == 0, done.stdout[-5000:]
+    passed = re.search(r"(\d+) passed", done.stdout)
+    assert passed is not None, done.stdout[-2000:]
+    assert int(passed[1]) > 95
+    assert "skipped" not in done.stdout
+
+
+@pytest.mark.parametrize(("place", "namespaces", "low_ports"), [("binder", False, True), ("laptop", True, False)])
+def test_the_doctor_sees_what_each_place_allows(place: str, namespaces: bool, low_ports: bool) -> None:
+    program = "import json; from kitlib.runtime.process.isolation import probe; print(json.dumps(probe()))"
+    done = unprivileged.run(place, [sys.executable, "-c", program])
+    assert done.returncode == 0, done.stdout
+    findings = {name: (ok, cost) for name, ok, _, cost in json.loads(done.stdout)}
+    assert findings["namespaces"][0] == namespaces
+    assert findings["ports below 1024"][0] == low_ports
+    assert findings["seccomp notification"] == (True, "")
+    assert all(ok or cost for ok, cost in findings.values())
