@@ -22,7 +22,8 @@ echo "uv $*" >> "$CALLS"
 case "$1" in
   venv) for last; do :; done
         mkdir -p "$last/bin"
-        printf '#!/bin/sh\\n[ "$1" = -c ] || echo "venv python $*"\\n' > "$last/bin/python"; chmod +x "$last/bin/python";;
+        printf '#!/bin/sh\\n[ "$1" = -c ] || echo "venv python $*"\\n' > "$last/bin/python"
+        chmod +x "$last/bin/python";;
   pip) exit ${PIP_FAILS:-0};;
 esac
 """
