@@ -33,6 +33,7 @@ class Call:
     sub: Subresource | None = None
     warnings: list[str] = field(default_factory=list)
     dry_run: bool = False
+    answers_used: list[str] = field(default_factory=list)  # keys of the callouts that this request has asked
 
     @property
     def verb(self) -> str:

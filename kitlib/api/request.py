@@ -96,4 +96,31 @@ class Connect:
     path: str = ""
 
 
-Answer = Response | Stream | Connect
+@dataclass(slots=True)
+class Outcome:
+    """What came of a call: the decoded JSON body, or why there is none."""
+
+    body: Any = None
+    error: str = ""
+
+
+@dataclass(slots=True)
+class Callout:
+    """The API needs the answer of a webhook first: one HTTPS POST to make.  See `api/callouts.py`.
+
+    Make it, call `deliver`, and send the same request again.  Callers in this process never get one.
+
+    address: where to connect, if not to the URL's own host (a Service's ClusterIP).
+    ca: PEM of the authorities to believe, b"" for the machine's own.
+    """
+
+    key: str
+    url: str
+    body: bytes
+    timeout: float
+    ca: bytes = b""
+    address: tuple[str, int] | None = None
+    deliver: Callable[[Outcome], None] = field(default=lambda outcome: None)
+
+
+Answer = Response | Stream | Connect | Callout

@@ -23,12 +23,13 @@ from kitlib.api.admission import Admission
 from kitlib.api.auth.authn import Authenticator
 from kitlib.api.auth.rbac import Authorizer
 from kitlib.api.call import Call, read_write_options
+from kitlib.api.callouts import Callouts, Needed
 from kitlib.api.config import ApiConfig
 from kitlib.api.crd import CustomResources
 from kitlib.api.kind import Kind, Registry
 from kitlib.api.kinds import BUILTIN
 from kitlib.api.metrics import CONTENT_TYPE, Metrics
-from kitlib.api.request import Answer, Request, Response, Stream, User
+from kitlib.api.request import Answer, Callout, Request, Response, Stream, User
 from kitlib.api.routing import RequestInfo, parse
 from kitlib.api.strategies import strategies
 from kitlib.api.subresources import handler_of
@@ -52,6 +53,7 @@ class ApiServer:
         self.registry = Registry(BUILTIN if kinds is None else kinds)
         self.writes = Writes()
         self.metrics = Metrics()
+        self.callouts = Callouts(clock)
         self.extra: dict[str, Callable[[Request], Response | Stream]] = {}
         self.metrics_provider: Callable[[str, str], list[dict[str, object]]] | None = None
         self.started = clock.now()
@@ -67,9 +69,12 @@ class ApiServer:
         self.writes.subscribe(callback)
 
     def handle(self, request: Request) -> Answer:
-        """Answer one request."""
-        received, info, users = self.clock.monotonic(), parse(request), []
+        """Answer one request; or say what must be asked before it can be answered (`callouts`)."""
+        received, info = self.clock.monotonic(), parse(request)
+        users: list[User] = []
         answer = self._safely(request, info, users)
+        if isinstance(answer, Callout):
+            return answer  # not an answer yet: this request will come again
         code = answer.code if isinstance(answer, Response) else 200
         self.metrics.record(info, code, "dryRun" in request.query, self.clock.monotonic() - received)
         if self.config.audit is not None:
@@ -79,6 +84,10 @@ class ApiServer:
     def _safely(self, request: Request, info: RequestInfo, users: list[User]) -> Answer:
         try:
             return self._handle(request, info, users)
+        except Needed as needed:
+            if request.user is not None:
+                return respond.status(self.callouts.in_background(needed.callout))
+            return needed.callout
         except StatusError as error:
             return respond.status(error)
         except StoreFull as error:
@@ -102,7 +111,13 @@ class ApiServer:
         if kind is None:
             return self._unknown(info)
         call = Call(self, request, info, user, kind)
-        return self._resource(call)
+        try:
+            answer = self._resource(call)
+        except StatusError:
+            self.callouts.forget(call.answers_used)
+            raise
+        self.callouts.forget(call.answers_used)
+        return answer
 
     def _path(self, request: Request, info: RequestInfo) -> Answer:
         for prefix, handler in self.extra.items():

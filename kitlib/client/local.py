@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import orjson
 
-from kitlib.api.request import Answer, Connect, Request, Response, Stream, User
+from kitlib.api.request import Answer, Callout, Connect, Request, Response, Stream, User
 from kitlib.client.transport import Query, status_error
 
 CAUSE_HEADER = "kit-cause"
@@ -43,7 +43,7 @@ class LocalTransport:
         answer = self._api.handle(self._build("GET", path, query, headers, None))
         if isinstance(answer, Response):
             raise status_error(answer.obj or orjson.loads(answer.body), answer.code, answer.headers)
-        if isinstance(answer, Connect):
+        if isinstance(answer, (Connect, Callout)):
             raise TypeError(f"GET {path} is not a watch")
         return LocalWatch(answer)
 

@@ -27,6 +27,7 @@ from kitlib.api.admission import (
     quota,
     runtimeclass,
     serviceaccounts,
+    webhooks,
 )
 from kitlib.api.call import Call
 
@@ -53,6 +54,8 @@ MUTATING: tuple[Plugin, ...] = (
     (defaults.ingress_class, frozenset({"ingresses.networking.k8s.io"}), True, False),
     (runtimeclass.apply, PODS, True, False),
 )
+# Subresources that plugins look at, too; policies and webhooks look at all.
+SPECIAL = ("resize", "ephemeralcontainers")
 VALIDATING: tuple[Plugin, ...] = (
     (limits.check, PODS | CLAIMS, True, True),
     (priority.check_class, frozenset({"priorityclasses.scheduling.k8s.io"}), True, True),
@@ -71,15 +74,16 @@ class Admission:
 
     def mutate(self, call: Call, obj: Obj, old: Obj | None) -> None:
         """Let the mutating plugins change `obj`.  Raises what one of them refuses."""
-        if call.subresource:
-            return
-        for plugin in self._chain(call, True, old is None):
-            plugin(call, obj, old)
+        if not call.subresource:
+            for plugin in self._chain(call, True, old is None):
+                plugin(call, obj, old)
+        webhooks.mutate(call, obj, old)
 
     def validate(self, call: Call, obj: Obj, old: Obj | None) -> None:
         """Let the validating plugins refuse."""
         policies.check(call, obj, old)
-        if call.subresource and call.subresource not in ("resize", "ephemeralcontainers"):
+        webhooks.validate(call, obj, old)
+        if call.subresource and call.subresource not in SPECIAL:
             return
         for plugin in self._chain(call, False, old is None):
             plugin(call, obj, old)
@@ -87,6 +91,7 @@ class Admission:
     def check_delete(self, call: Call, obj: Obj) -> None:
         """Let plugins refuse a deletion."""
         policies.check(call, None, obj)
+        webhooks.validate(call, None, obj)
 
     def _chain(self, call: Call, mutating: bool, creating: bool) -> tuple[Mutate, ...]:
         key = (call.kind.storage, mutating, creating)

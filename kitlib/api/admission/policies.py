@@ -64,7 +64,7 @@ def _failures(call: Call, policy: Obj, binding: Obj, about: Attributes) -> Itera
         return
     for params in found:
         try:
-            yield from _evaluated(policy, _variables(call, about, params))
+            yield from _evaluated(policy, variables_of(call, about, params))
         except CelError as error:
             if not ignore:
                 yield _Failure(str(error))
@@ -92,7 +92,7 @@ def _evaluated(policy: Obj, variables: Obj) -> Iterator[_Failure]:
         yield _Failure(message, rule.get("reason", "Invalid"))
 
 
-def _variables(call: Call, about: Attributes, params: Obj | None) -> Obj:
+def variables_of(call: Call, about: Attributes, params: Obj | None) -> Obj:
     namespace = call.api.store.get("namespaces", "", about.namespace) if about.namespace else None
     resource = {"group": call.kind.group, "version": call.kind.version, "resource": call.kind.plural}
     kind = {"group": call.kind.group, "version": call.kind.version, "kind": call.kind.kind}

@@ -21,10 +21,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 import httptools
 
-from kitlib.api.edge import connect, websocket, wire
+from kitlib.api.edge import callouts, connect, websocket, wire
 from kitlib.api.edge.tls import identity
 from kitlib.api.edge.watches import Chunked, Framing, Messages, UntilClose, WatchSender
-from kitlib.api.request import Connect, Request, Response, Stream
+from kitlib.api.request import Callout, Connect, Request, Response, Stream
 from kitlib.objects.errors import StatusError, bad_request, internal
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MAX_BODY = 3 * 1024 * 1024
+MAX_CALLOUTS = 64  # webhooks that one request may have to ask
 MAX_HEAD = 256 * 1024  # all header lines and the target together
 MAX_QUEUED = 16  # pipelined requests waiting; beyond it we stop reading
 RECEIVE_TIMEOUT = 30.0  # from a request's first byte to its last
@@ -48,11 +49,12 @@ LINGER = 2.0  # after a refusal: let the client read it before the connection go
 class Exchange:
     """A request together with what its framing says about the answer."""
 
-    __slots__ = ("close", "old", "request", "upgrade")
+    __slots__ = ("asked", "close", "old", "request", "upgrade")
 
     def __init__(self, request: Request, *, close: bool, upgrade: bool, old: bool) -> None:
         self.request, self.close, self.upgrade = request, close, upgrade
         self.old = old  # HTTP/1.0: no chunks
+        self.asked = 0  # webhooks
 
 
 class Connection(asyncio.Protocol):
@@ -226,6 +228,10 @@ class Connection(asyncio.Protocol):
                 self._busy = exchange
                 self._task = self.server.loop.create_task(connect.run(self, exchange, answer))
                 self._task.add_done_callback(self._finished)
+            elif isinstance(answer, Callout):
+                self._busy = exchange
+                self._task = self.server.loop.create_task(callouts.run(answer))
+                self._task.add_done_callback(partial(self._asked, exchange))
             else:
                 self._busy = exchange
                 self._watch(exchange, answer)
@@ -264,6 +270,16 @@ class Connection(asyncio.Protocol):
         if self.closed:
             return
         self.respond(exchange, wire.status_response(internal(failure)) if failure else response)
+        self._serve()
+
+    def _asked(self, exchange: Exchange, task: asyncio.Task[None]) -> None:
+        """A webhook has answered, or will not: now the same request can go on."""
+        self._busy = self._task = None
+        exchange.asked += 1
+        if exchange.asked > MAX_CALLOUTS:
+            self.respond(exchange, wire.status_response(internal("the webhooks never came to an end")))
+        elif not task.cancelled():
+            self._queue.appendleft(exchange)
         self._serve()
 
     def _watched(self) -> None:
