@@ -19,8 +19,10 @@ LAB = load("lab09")
 
 
 def source_digest():
+    """Of what a cheat would want to change."""
     package = Path(kitlib.__file__).parent
-    return {path: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(package.rglob("*.py"))}
+    return {path: hashlib.sha256(path.read_bytes()).hexdigest()
+            for part in ("checks", "grading") for path in sorted((package / part).rglob("*.py"))}
 
 
 @pytest.fixture(scope="module")

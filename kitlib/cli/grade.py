@@ -27,6 +27,7 @@ def register(commands: Commands) -> None:
                         help="how many at a time (default: half the cores)")
     parser.add_argument("--cell-timeout", type=float, default=CELL_SECONDS, metavar="S", help="seconds for one cell")
     parser.add_argument("--timeout", type=float, default=TOTAL_SECONDS, metavar="S", help="seconds for a submission")
+    parser.add_argument("--unconfined", action="store_true", help="grade even where learner code cannot be confined")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the results go")
 
 
@@ -44,14 +45,18 @@ def run_grade(arguments: argparse.Namespace) -> int | None:
         arguments.out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise KitError(f"{arguments.out} cannot be written: {error.strerror}.") from error
-    note(f"{len(submissions)} submissions of {lab.stem}, {arguments.jobs} at a time; {confine.strongest().sentence}")
+    sandbox = confine.strongest()
+    if sandbox.kind == "same-user" and not arguments.unconfined:
+        raise KitError("learner code cannot be confined here: bubblewrap finds no user namespaces, and you are not "
+                       "root. Grade as root or on another machine, or say --unconfined if you trust every submission.")
+    note(f"{len(submissions)} submissions of {lab.stem}, {arguments.jobs} at a time; {sandbox.sentence}")
     hide = [arguments.directory.resolve(), arguments.out.resolve()]
     done = 0
 
     def tell(row: dict[str, Any]) -> None:
         nonlocal done
         done += 1
-        score = "could not be graded" if row["score"] is None else f"{row['score']} of {row['max_score']}"
+        score = f"{row['score']} of {row['max_score']}" if row["score"] is not None else row["notes"][0]
         print(f"{done}/{len(submissions)} {row['submission']}: {row['status']}, {score} in {row['seconds']:.1f} s",
               file=sys.stderr, flush=True)
 

@@ -26,7 +26,8 @@ NAMESPACE_SECONDS = 30.0
 def register(commands: Commands) -> None:
     lab = command(commands, "lab", run_lab)
     lab.add_argument("stem", help="the chapter, such as lab09_replicaset_flow; lab09 is enough")
-    lab.add_argument("--run", action="store_true", dest="headless", help="run the notebook headless and print the check results")
+    lab.add_argument("--run", action="store_true", dest="headless",
+                     help="run the notebook headless and print the check results")
     lab.add_argument("--no-browser", action="store_true", help="only print the URL")
     lab.add_argument("--port", type=int, default=0, help="JupyterLab's port")
     reset = command(commands, "reset", run_reset)

