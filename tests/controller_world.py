@@ -166,6 +166,22 @@ def replica_set(name: str = "web", replicas: int = 3, **spec: Any) -> Object:
                      "template": template(name), **spec}}
 
 
+def stateful_set(name: str = "db", replicas: int = 3, **spec: Any) -> Object:
+    return {"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": name},
+            "spec": {"replicas": replicas, "serviceName": name, "selector": {"matchLabels": {"app": name}},
+                     "template": template(name), **spec}}
+
+
+def daemon_set(name: str = "agent", **spec: Any) -> Object:
+    return {"apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": {"name": name},
+            "spec": {"selector": {"matchLabels": {"app": name}}, "template": template(name), **spec}}
+
+
+def job(name: str = "job", **spec: Any) -> Object:
+    return {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name},
+            "spec": {"template": template(name, restartPolicy="Never"), **spec}}
+
+
 def deployment(name: str = "web", replicas: int = 3, **spec: Any) -> Object:
     return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name},
             "spec": {"replicas": replicas, "selector": {"matchLabels": {"app": name}},

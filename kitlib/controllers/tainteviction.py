@@ -106,7 +106,7 @@ def tolerated_for(tolerations: Sequence[Mapping[str, Any]], taints: Sequence[Map
     """How long the Pod may stay: 0 not at all, None for ever."""
     used = []
     for taint in taints:
-        covering = [t for t in tolerations if _tolerates(t, taint)]
+        covering = [t for t in tolerations if tolerates(t, taint)]
         if not covering:
             return 0.0
         used += covering
@@ -114,7 +114,7 @@ def tolerated_for(tolerations: Sequence[Mapping[str, Any]], taints: Sequence[Map
     return min(limits, default=None)
 
 
-def _tolerates(toleration: Mapping[str, Any], taint: Mapping[str, Any]) -> bool:
+def tolerates(toleration: Mapping[str, Any], taint: Mapping[str, Any]) -> bool:
     if toleration.get("effect") not in (None, "", taint["effect"]):
         return False
     if toleration.get("key") not in (None, "", taint["key"]):
