@@ -7,26 +7,37 @@ component of its own is the name in which it speaks to the API.
 from __future__ import annotations
 
 from kitlib.client import Controller
+from kitlib.controllers.cronjob import CronJob
+from kitlib.controllers.daemonset import DaemonSet
 from kitlib.controllers.deployment import Deployment
+from kitlib.controllers.disruption import Disruption
 from kitlib.controllers.endpointslice import EndpointSlice
 from kitlib.controllers.garbagecollector import GarbageCollector
+from kitlib.controllers.job import Job
 from kitlib.controllers.namespace import Namespace
 from kitlib.controllers.nodelifecycle import NodeLifecycle
 from kitlib.controllers.podgc import PodGC
 from kitlib.controllers.replicaset import ReplicaSet
+from kitlib.controllers.replicationcontroller import ReplicationController
 from kitlib.controllers.rootca import RootCA
 from kitlib.controllers.serviceaccount import ServiceAccount
+from kitlib.controllers.statefulset import StatefulSet
 from kitlib.controllers.tainteviction import TaintEviction
+from kitlib.controllers.ttl import TTLAfterFinished
 from kitlib.scheduler.scheduler import Scheduler
 
 MANAGER = "kube-controller-manager"
 
 
 def control_loops(root_ca: str) -> list[tuple[Controller, str]]:
-    """Each loop with its User-Agent.  root_ca: the PEM text of the cluster's CA."""
+    """Each loop with its User-Agent.  root_ca: the PEM text of the cluster's CA.
+
+    An owner's controller comes before that of what it owns: a turn later, the answer to a write is seen with it.
+    """
     controllers: list[Controller] = [
-        ReplicaSet(), Deployment(), EndpointSlice(), GarbageCollector(), Namespace(), ServiceAccount(),
-        RootCA(root_ca), NodeLifecycle(), TaintEviction(), PodGC()]
+        Deployment(), StatefulSet(), DaemonSet(), CronJob(), ReplicaSet(), ReplicationController(), Job(),
+        EndpointSlice(), Disruption(), GarbageCollector(), Namespace(), ServiceAccount(), RootCA(root_ca),
+        NodeLifecycle(), TaintEviction(), PodGC(), TTLAfterFinished()]
     scheduler = Scheduler()
     return [*((controller, f"{MANAGER}/{controller.name}") for controller in controllers),
             (scheduler, scheduler.user_agent)]
