@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from api_world import ADMIN, CONFIGMAPS, TOKEN, World, config_map
+from api_world import ADMIN, CONFIGMAPS, TOKEN, World, config_map, read
 
 from kitlib.api.config import ApiConfig
 from kitlib.api.request import Request
@@ -60,3 +60,24 @@ def test_every_request_is_audited_with_who_what_and_the_outcome():
     assert event["impersonatedUser"]["username"] == "jane"
     assert event["objectRef"] == {"resource": "configmaps", "namespace": "default", "name": "a", "apiVersion": "v1"}
     assert (event["responseStatus"]["code"], event["annotations"]["authorization.k8s.io/decision"]) == (403, "forbid")
+
+
+def test_events_are_forgotten_after_an_hour(world):
+    from kitlib.api.expiry import expire
+
+    events = "/api/v1/namespaces/default/events"
+    about = {"involvedObject": {"kind": "Pod", "namespace": "default", "name": "p"}, "reason": "R", "type": "Normal"}
+    world.post(events, {"metadata": {"name": "old"}, **about})
+    world.clock.advance(1800)
+    world.post(events, {"metadata": {"name": "new"}, **about})
+    assert expire(world.api) == 0
+    world.clock.advance(1801)
+    assert expire(world.api) == 1
+    assert [item["metadata"]["name"] for item in read(world.get(events))["items"]] == ["new"]
+
+
+def test_others_can_check_tokens_with_the_published_key(world):
+    configuration = read(world.get("/.well-known/openid-configuration"))
+    assert configuration["issuer"] == world.api.config.issuer
+    [key] = read(world.get("/openid/v1/jwks"))["keys"]
+    assert (key["kty"], key["alg"]) == ("EC", configuration["id_token_signing_alg_values_supported"][0])

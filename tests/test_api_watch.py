@@ -136,3 +136,14 @@ def test_callers_in_this_process_get_objects(world):
     stream = world.watch(CONFIGMAPS, resourceVersion=revision(world))
     world.post(CONFIGMAPS, config_map("a"))
     assert stream.poll_events() == [("ADDED", world.store.get("configmaps", "default", "a").obj)]
+
+
+def test_a_watch_that_knows_the_columns_does_not_get_anothers_first_table(world):
+    headers = {"accept": "application/json;as=Table;v=v1;g=meta.k8s.io"}
+    old = world.send("GET", CONFIGMAPS, headers=headers, watch="true", resourceVersion=revision(world))
+    world.post(CONFIGMAPS, config_map("a"))
+    old.poll()
+    new = world.send("GET", CONFIGMAPS, headers=headers, watch="true", resourceVersion=revision(world))
+    world.post(CONFIGMAPS, config_map("b"))
+    tables = [json.loads(stream.poll()[0][1])["object"]["columnDefinitions"] for stream in (new, old)]
+    assert [table is None for table in tables] == [False, True]

@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterable
 
 from kitlib.api import audit, bootstrap, health, respond
 from kitlib.api.admission import Admission
+from kitlib.api.auth import issuer
 from kitlib.api.auth.authn import Authenticator
 from kitlib.api.auth.rbac import Authorizer
 from kitlib.api.call import Call, read_write_options
@@ -125,7 +126,7 @@ class ApiServer:
                 return handler(request)
         if info.path == "/metrics" and request.method == "GET":
             return Response(200, self.metrics.text(self).encode(), content_type=CONTENT_TYPE)
-        answer = health.answer(self, request)
+        answer = health.answer(self, request) or issuer.answer(self, request)
         if answer is not None:
             return answer
         from kitlib.api.discovery import discovery

@@ -180,16 +180,16 @@ class WatchStream:
         return respond.view(self.kind, entry)
 
     def _line(self, type_: str, entry: Entry, event: Event | None) -> bytes:
-        if event is not None:
-            if event.lines is None:
-                event.lines = {}
-            key = (self._cache_key, type_)
-            line = event.lines.get(key) if self._columns_sent or self.form.as_ != "Table" else None
-            if line is None:
-                line = self._encode(type_, entry, event)
-                event.lines[key] = line
-            return line
-        return self._encode(type_, entry, None)
+        first_table = self.form.as_ == "Table" and not self._columns_sent
+        if event is None or first_table:
+            return self._encode(type_, entry, event)
+        if event.lines is None:
+            event.lines = {}
+        key = (self._cache_key, type_)
+        line: bytes | None = event.lines.get(key)
+        if line is None:
+            line = event.lines[key] = self._encode(type_, entry, event)
+        return line
 
     def _encode(self, type_: str, entry: Entry, event: Event | None) -> bytes:
         left = event is not None and type_ == "DELETED" and event.type != "DELETED"

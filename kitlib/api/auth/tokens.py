@@ -55,6 +55,10 @@ class ServiceAccountTokens:
                          else ec.generate_private_key(ec.SECP256R1()))
         return self._key
 
+    def public_key(self) -> Any:
+        """What others need to check these tokens."""
+        return self._private_key().public_key()
+
     def create(self, account: dict[str, Any], audiences: Collection[str], seconds: int,
                bound: tuple[str, dict[str, Any]] | None = None,
                node: dict[str, Any] | None = None) -> tuple[str, float]:
