@@ -22,7 +22,7 @@ SCENARIOS = Path(os.environ.get("KIT_SCENARIOS", "/nonexistent"))
 # Not replayed: the fake shell cannot tell these programs apart (downward API, env, shared files); and two where the
 # recording caught a moment that is a matter of timing (a retry between patch and sync, two exits at once).
 NAMES = [path.stem for pattern in ("pod-*.json", "config-missing-*.json") for path in sorted(SCENARIOS.glob(pattern))
-         if path.stem not in ("pod-image-missing-then-fixed", "pod-termination-message", "pod-resize")]
+         if path.stem not in ("pod-image-missing-then-fixed", "pod-termination-message")]
 
 if NAMES:
     @pytest.mark.parametrize("name", NAMES)
@@ -63,7 +63,8 @@ async def replay(cluster: Cluster, actions: list[dict[str, Any]], states: int) -
         elif action["do"] == "delete":
             cluster.delete("p", action.get("gracePeriodSeconds"))
         elif action["do"] == "patch":
-            cluster.person.patch("pods", "default", "p", action["patch"], kind=action.get("type", "merge"))
+            cluster.person.patch("pods", "default", "p", action["patch"], kind=action.get("type", "merge"),
+                                 subresource=action.get("subresource", ""))
     end = cluster.clock.now() + 120
     while len(without_last_touch(cluster.recorder.of())) < states and cluster.clock.now() < end:
         await asyncio.sleep(0.1)

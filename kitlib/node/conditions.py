@@ -15,8 +15,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..objects.clock import rfc3339
-from .containers import INIT, MAIN, SIDECAR, ContainerView
+from .containers import EPHEMERAL, INIT, MAIN, SIDECAR, ContainerView
 
+RESIZING = "PodResizeInProgress"
 KUBELETS_OWN = ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled")
 
 Verdict = tuple[str, str, str]  # status, reason, message
@@ -41,7 +42,7 @@ def containers_ready(views: Sequence[ContainerView], statuses: Mapping[str, Mapp
         return ("False", "PodCompleted", "")
     if phase == "Failed":
         return ("False", "PodFailed", "")
-    unready = [v.name for v in views if v.role != INIT and not statuses[v.name]["ready"]]
+    unready = [v.name for v in views if v.role not in (INIT, EPHEMERAL) and not statuses[v.name]["ready"]]
     if unready:
         return ("False", "ContainersNotReady", f"containers with unready status: [{' '.join(unready)}]")
     return YES
@@ -77,10 +78,15 @@ def conditions(pod: Mapping[str, Any], views: Sequence[ContainerView], statuses:
     }
     before = {c["type"]: c for c in pod.get("status", {}).get("conditions") or ()}
     generation = pod["metadata"].get("generation")
-    result = [c for c in before.values() if c["type"] not in KUBELETS_OWN]
+    result = [c for c in before.values() if c["type"] not in (*KUBELETS_OWN, RESIZING)]
     for kind in KUBELETS_OWN:
         result.append(_condition(kind, verdicts[kind], before.get(kind), generation, now))
     return result
+
+
+def resize_in_progress(generation: int | None, now: float) -> dict[str, Any]:
+    """There only while new resources are being given to running containers."""
+    return _condition(RESIZING, YES, None, generation, now)
 
 
 def _condition(kind: str, verdict: Verdict, before: Mapping[str, Any] | None, generation: int | None,

@@ -16,7 +16,7 @@ from typing import Any
 
 from ..objects.clock import rfc3339
 from ..runtime.cri import ContainerState, ContainerStatus
-from .containers import INIT, ContainerView
+from .containers import EPHEMERAL, INIT, ContainerView
 from .images import normalize
 
 LOST = "ContainerStatusUnknown"
@@ -55,7 +55,7 @@ def waiting(reason: str, message: str = "") -> dict[str, Any]:
 def container_status(view: ContainerView, pod: Mapping[str, Any], lost: bool = False) -> dict[str, Any]:
     """The status of one container.  lost: the Pod is over, so a container that has not ended is shown as lost."""
     latest = view.latest
-    started = _started(view)
+    started = view.role != EPHEMERAL and _started(view)
     status: dict[str, Any] = {
         "name": view.name, "state": lost_state() if lost and not view.exited else _state(view, pod),
         "lastState": _last_state(view),
@@ -66,9 +66,11 @@ def container_status(view: ContainerView, pod: Mapping[str, Any], lost: bool = F
         status["image"] = normalize(latest.config.image) or latest.config.image
         status["imageID"] = latest.image_ref
         status["containerID"] = container_id(latest)
+    if view.role == EPHEMERAL:  # it has no probes, and nothing of its own to ask for
+        return status
     status["started"] = started
     if latest is not None:
-        resources = view.spec.get("resources") or {}
+        resources = (view.spec.get("resources") or {}) if view.resources is None else view.resources
         if resources.get("requests"):
             status["allocatedResources"] = dict(resources["requests"])
         status["resources"] = dict(resources)

@@ -24,7 +24,8 @@ LABEL_CONTAINER_NAME = "io.kubernetes.container.name"
 LABEL_NODE = "kit/node"
 ANNOTATION_HASH = "io.kubernetes.container.hash"
 
-MAIN, INIT, SIDECAR = "main", "init", "sidecar"
+MAIN, INIT, SIDECAR, EPHEMERAL = "main", "init", "sidecar", "ephemeral"
+_FIELDS = {MAIN: "containers", INIT: "initContainers", SIDECAR: "initContainers", EPHEMERAL: "ephemeralContainers"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,7 @@ class ContainerView:
 
     waiting: the last refusal (ErrImagePull, CrashLoopBackOff...); it covers an exited state, never a running one.
     started, ready: the probes' verdicts while it runs.  unhealthy: why a probe wants it killed, or "".
+    resources: what it was given last; None means what its spec says.
     """
 
     spec: Mapping[str, Any]
@@ -51,6 +53,7 @@ class ContainerView:
     started: bool = False
     ready: bool = False
     unhealthy: str = ""
+    resources: Mapping[str, Any] | None = None
 
     @property
     def name(self) -> str:
@@ -75,15 +78,17 @@ class ContainerView:
     @property
     def field_path(self) -> str:
         """Where the container stands in the Pod, as Events name it."""
-        return f"spec.{'containers' if self.role == MAIN else 'initContainers'}{{{self.name}}}"
+        return f"spec.{_FIELDS[self.role]}{{{self.name}}}"
 
 
 def specs(pod: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """(role, container) of a Pod: init containers and sidecars in their order, then the main ones."""
+    """(role, container) of a Pod: init containers and sidecars in their order, the main ones, those for debugging."""
     for container in pod["spec"].get("initContainers") or ():
         yield (SIDECAR if container.get("restartPolicy") == "Always" else INIT), container
     for container in pod["spec"].get("containers") or ():
         yield MAIN, container
+    for container in pod["spec"].get("ephemeralContainers") or ():
+        yield EPHEMERAL, container
 
 
 def spec_hash(container: Mapping[str, Any]) -> str:

@@ -70,7 +70,9 @@ async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) ->
             writer.write(frame(PING, ACK, 0, payload))
         elif kind == DATA and len(payload) >= 5:
             status = health_status(payload[5:])
-            return status == 1, f"service unhealthy (responded with {STATUS.get(status, str(status))!r})"
+            if status == 1:
+                return True, ""
+            return False, f"service unhealthy (responded with {STATUS.get(status, str(status))!r})"
         elif (kind == HEADERS and flags & END_STREAM) or kind in (RST_STREAM, GOAWAY):
             return False, "error: this server does not implement the grpc health protocol (grpc.health.v1.Health)"
 

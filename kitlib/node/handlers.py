@@ -12,6 +12,7 @@ Source: pkg/probe/{exec,http,tcp,grpc}, pkg/kubelet/lifecycle/handlers.go.
 from __future__ import annotations
 
 import asyncio
+import os
 import ssl
 from collections.abc import Mapping
 from typing import Any
@@ -40,7 +41,7 @@ class Handlers:
         except RuntimeError_ as error:
             return False, error.message
         except OSError as error:
-            return False, error.strerror.lower() if error.strerror else str(error)
+            return False, str(error)
 
     async def _dispatch(self, handler: Mapping[str, Any], container: Mapping[str, Any], container_id: str,
                         sandbox_id: str, timeout: float) -> tuple[bool, str]:
@@ -55,7 +56,7 @@ class Handlers:
             return await http_get(host, port, spec)
         if "tcpSocket" in handler:
             host, port = await self._address(handler["tcpSocket"], container, sandbox_id)
-            _, writer = await asyncio.open_connection(host, port)
+            _, writer = await connect(host, port)
             writer.close()
             return True, ""
         if "grpc" in handler:
@@ -88,13 +89,23 @@ def resolve_port(port: Any, container: Mapping[str, Any]) -> int:
     raise RuntimeError_("ProbeError", f"couldn't find port: {port}")
 
 
+async def connect(host: str, port: int,
+                  context: ssl.SSLContext | None = None) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A TCP connection; a refusal reads as Go words it."""
+    try:
+        return await asyncio.open_connection(host, port, ssl=context)
+    except OSError as error:
+        why = os.strerror(error.errno).lower() if error.errno else str(error)
+        raise OSError(f"dial tcp {host}:{port}: connect: {why}") from error
+
+
 async def http_get(host: str, port: int, spec: Mapping[str, Any]) -> tuple[bool, str]:
     """One request with HTTP/1.1, connection closed after it.  Certificates are not checked, as the kubelet does not."""
     context = None
     if spec.get("scheme", "HTTP").upper() == "HTTPS":
         context = ssl.create_default_context()
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    reader, writer = await asyncio.open_connection(host, port, ssl=context)
+    reader, writer = await connect(host, port, context)
     try:
         headers = {h["name"].lower(): h["value"] for h in spec.get("httpHeaders") or ()}
         headers.setdefault("host", f"{host}:{port}")

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 
 from ..objects.clock import Clock
 from ..runtime.cri import RuntimeError_, RuntimeService
-from .containers import MAIN, ContainerView
+from .containers import EPHEMERAL, MAIN, ContainerView
 from .handlers import Handlers
 
 MINIMUM_GRACE = 2.0      # what is left for TERM when preStop has eaten the grace period
@@ -50,11 +50,12 @@ class Killer:
     async def kill_all(self, views: Sequence[ContainerView], grace: float) -> None:
         """Stop a whole Pod: main containers together, then the sidecars in reverse order."""
         began = self._clock.now()
+        together = (MAIN, EPHEMERAL)
         for view in views:
             if view.running:
                 self.announce(view)
-        await asyncio.gather(*(self.kill(v, grace, minimum=MINIMUM_OF_POD) for v in views if v.role == MAIN))
-        for view in reversed([v for v in views if v.role != MAIN]):
+        await asyncio.gather(*(self.kill(v, grace, minimum=MINIMUM_OF_POD) for v in views if v.role in together))
+        for view in reversed([v for v in views if v.role not in together]):
             await self.kill(view, grace, before=self._clock.now() - began, minimum=MINIMUM_OF_POD)
 
     def announce(self, view: ContainerView, message: str = "") -> None:

@@ -6,6 +6,8 @@ what it says.  Nothing here waits or starts anything, so a ten-minute crash loop
     init ──▶ init ──▶ sidecar ─┬─▶ main  main  main        one init at a time, each must exit 0;
                 (stays up) ────┴──────────────────▶        a sidecar must have *started*; then all main ones
 
+An ephemeral container (`kubectl debug`) waits for nobody, is started once, and decides nothing about the Pod.
+
 Source: pkg/kubelet/kuberuntime/kuberuntime_manager.go (computePodActions, computeInitContainerActions),
 pkg/kubelet/container/helpers.go (ShouldContainerBeRestarted).
 """
@@ -19,7 +21,7 @@ from typing import Any
 from ..objects.clock import parse_time
 from ..runtime.cri import ContainerState
 from .backoff import Backoff
-from .containers import ANNOTATION_HASH, INIT, MAIN, SIDECAR, ContainerView, spec_hash
+from .containers import ANNOTATION_HASH, EPHEMERAL, INIT, MAIN, SIDECAR, ContainerView, spec_hash
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +118,9 @@ class _Planner:
         mains = [v for v in self.views if v.role == MAIN]
         if mains and all(v.exited and not should_restart(self.pod, v) for v in mains):
             return Plan((Finish(),))
+        for view in self.views:
+            if view.role == EPHEMERAL and (view.latest is None or view.latest.state is ContainerState.CREATED):
+                self._start(view, 0)
         begun = any(v.latest is not None for v in mains)
         if not self._init(begun):
             return self._result()

@@ -18,9 +18,9 @@ from typing import Any
 
 from ..objects import quantity
 from ..objects.clock import rfc3339
-from .conditions import conditions
+from .conditions import conditions, resize_in_progress
 from .container_status import container_status
-from .containers import INIT, MAIN, SIDECAR, ContainerView
+from .containers import EPHEMERAL, INIT, MAIN, SIDECAR, ContainerView
 
 TERMINAL = ("Succeeded", "Failed")
 
@@ -39,6 +39,7 @@ class Surroundings:
     finished: bool = False
     reason: str = ""
     message: str = ""
+    resizing: bool = False
 
 
 def phase(pod: Mapping[str, Any], views: Sequence[ContainerView], finished: bool = False) -> str:
@@ -55,6 +56,8 @@ def phase(pod: Mapping[str, Any], views: Sequence[ContainerView], finished: bool
         elif view.role == SIDECAR:
             sidecars += view.running
             pending += view.latest is None or (view.running and not view.started)
+        elif view.role == EPHEMERAL:
+            continue
         elif view.running:
             running += 1
         elif view.exited:
@@ -104,6 +107,8 @@ def pod_status(pod: Mapping[str, Any], views: Sequence[ContainerView], around: S
         status["observedGeneration"] = pod["metadata"]["generation"]
     status["phase"] = shown
     status["conditions"] = conditions(pod, views, entries, computed, around.sandbox_ready, now)
+    if around.resizing:
+        status["conditions"].insert(0, resize_in_progress(pod["metadata"].get("generation"), now))
     if around.reason and around.finished:
         status["reason"] = around.reason
         status["message"] = around.message
@@ -117,12 +122,15 @@ def pod_status(pod: Mapping[str, Any], views: Sequence[ContainerView], around: S
         status["podIP"] = around.pod_ip
         status["podIPs"] = [{"ip": around.pod_ip}]
     status["startTime"] = before.get("startTime") or rfc3339(now)
-    inits = [entries[v.name] for v in views if v.role != MAIN]
+    inits = [entries[v.name] for v in views if v.role in (INIT, SIDECAR)]
     if inits:
         status["initContainerStatuses"] = inits
     status["containerStatuses"] = [entries[v.name] for v in views if v.role == MAIN]
+    guests = [entries[v.name] for v in views if v.role == EPHEMERAL]
+    if guests:
+        status["ephemeralContainerStatuses"] = guests
     status["qosClass"] = before.get("qosClass") or qos_class(pod)
-    for name in ("ephemeralContainerStatuses", "resourceClaimStatuses", "extendedResourceClaimStatus"):
+    for name in ("resourceClaimStatuses", "extendedResourceClaimStatus"):
         if name in before:
             status[name] = before[name]
     return status

@@ -28,6 +28,7 @@ class Runs:
         self._last_words = last_words
         self.waiting: dict[str, Waiting] = {}
         self.probes: dict[str, ProbeRunner] = {}   # container id → its probes
+        self.given: dict[str, Mapping[str, Any]] = {}   # container id → the resources it was given last
 
     def note(self, status: ContainerStatus) -> bool:
         """Take in a state.  True if it is news."""
@@ -78,7 +79,8 @@ class Runs:
         probes = self.probes.get(latest.id) if latest else None
         return ContainerView(spec, role, latest, self.previous(spec["name"]), self.waiting.get(spec["name"]),
                              started=probes.started if probes else False, ready=probes.ready if probes else False,
-                             unhealthy=probes.unhealthy if probes else "")
+                             unhealthy=probes.unhealthy if probes else "",
+                             resources=self.given.get(latest.id) if latest else None)
 
     def stop_probes(self, container_id: str | None = None) -> None:
         """Of one container, or of all.  The verdicts stay."""
@@ -89,7 +91,9 @@ class Runs:
     def recall(self, pod: Mapping[str, Any]) -> None:
         """What the API still remembers of containers the runtime has lost (a reboot): they count as a failed run."""
         status = pod.get("status") or {}
-        for entry in (*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())):
+        entries = [entry for role in ("init", "", "ephemeral") for entry in
+                   status.get(f"{role}ContainerStatuses" if role else "containerStatuses") or ()]
+        for entry in entries:
             if not entry.get("containerID") or self.latest(entry["name"]) is not None:
                 continue
             self.note(_recalled(entry))

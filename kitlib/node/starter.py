@@ -7,19 +7,20 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..runtime.cri import ContainerState, ContainerStatus, RuntimeError_
 from . import lifecycle
-from .containers import MAIN, ContainerView, Waiting, grace_period
+from .containers import EPHEMERAL, MAIN, ContainerView, Waiting, grace_period
 from .context import NodeContext
 from .killing import Killer, Say
 from .pod_sandbox import PodSandbox
 from .probes import ProbeRunner, ProbeSpec
 from .runs import Runs
-from .starting import StartRefused, start_container
+from .starting import StartRefused, resources, start_container
 
 log = logging.getLogger("kit.kubelet")
 Pod = Mapping[str, Any]
@@ -63,7 +64,7 @@ class Starter:
             self._runs.waiting[name] = Waiting(refused.reason, refused.message)
             if refused.retry_at is not None:
                 self._retry[name] = (view.spec.get("image", ""), refused.retry_at)
-            return view.role == MAIN
+            return view.role in (MAIN, EPHEMERAL)
         await self._forget_old_runs(name)
         return True
 
@@ -80,6 +81,7 @@ class Starter:
                 raise StartRefused("PostStartHookError", f"PostStartHook failed: {output}")
         self._runs.waiting.pop(view.name, None)
         self._runs.note(status)
+        self._runs.given[status.id] = view.spec.get("resources") or {}
         if status.state is ContainerState.RUNNING:
             self.watch_over(view, status)
 
@@ -99,11 +101,31 @@ class Starter:
             view.spec, status.started_at, self._node.clock, ask, complain, self._changed,
             was_started=was_started, was_ready=was_ready)
 
+    def resized(self, pod: Pod) -> list[ContainerView]:
+        """Running containers whose spec now says something else than they were given."""
+        return [v for v in self._runs.views(pod) if v.running and v.resources is not None
+                and v.resources != (v.spec.get("resources") or {})]
+
+    async def resize(self, views: list[ContainerView]) -> None:
+        """Give running containers what their spec says now; nobody is restarted."""
+        for view in views:
+            if view.latest is not None:
+                await self._node.runtime.update_container_resources(view.latest.id, resources(view.spec))
+                self._runs.given[view.latest.id] = view.spec.get("resources") or {}
+
     async def _forget_old_runs(self, name: str) -> None:
         """Keep the current run and the one before, as the kubelet's container GC does."""
         for old in self._runs.superseded(name):
             self._runs.probes.pop(old.id, None)
+            self._runs.given.pop(old.id, None)
             try:
                 await self._node.runtime.remove_container(old.id)
             except RuntimeError_ as error:
                 log.debug("removing %s: %s", old.id, error)
+
+
+def resize_text(pod: Pod, views: list[ContainerView]) -> str:
+    """What the resize events say: which containers have which resources now, as JSON."""
+    containers = [{"name": v.name, "resources": v.spec.get("resources") or {}} for v in views]
+    return json.dumps({"containers": containers, "generation": pod["metadata"].get("generation", 0)},
+                      separators=(",", ":"))

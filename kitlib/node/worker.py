@@ -27,7 +27,7 @@ from .killing import Killer
 from .pod_sandbox import PodSandbox, SandboxRefused
 from .pod_status import TERMINAL, Surroundings, pod_status
 from .runs import Runs
-from .starter import Starter
+from .starter import Starter, resize_text
 from .starting import SHOWN
 from .status_writer import write_status
 from .termination import message_file, termination_message
@@ -57,6 +57,7 @@ class PodWorker:
         self._starter = Starter(node, self.sandbox, self.runs, self._killer, self._say, self._wake.set,
                                 lambda: self._ending is not None or _deleting(self.pod))
         self._ending: lifecycle.Finish | None = None
+        self._resizing = False
         self._ended = False        # nothing of the Pod runs any more
         self._deleted = False      # the object is gone from the API
         self._delete_sent = False
@@ -176,11 +177,15 @@ class PodWorker:
         for action in plan.actions:
             if isinstance(action, lifecycle.WaitForBackOff):
                 wakes.append(self._back_off(action, now))
+        resized = self._starter.resized(self.pod)
+        self._resizing = bool(resized)
         self._report()
         finish = next((a for a in plan.actions if isinstance(a, lifecycle.Finish)), None)
         if finish is not None:
             self._ending = finish
             return now
+        if resized:
+            await self._resize(resized)
         starts, held = self._due(plan, now)
         kills = [a for a in plan.actions if isinstance(a, lifecycle.Kill)]
         if not starts and not kills:
@@ -201,6 +206,15 @@ class PodWorker:
             if not await self._starter.start(self.pod, views[start.name], start.attempt):
                 break
         return now   # look at what has become of it
+
+    async def _resize(self, views: list[ContainerView]) -> None:
+        """In-place resize; the condition says so while it is being done."""
+        text = resize_text(self.pod, views)
+        self._say("Normal", "ResizeStarted", f"Pod resize started: {text}")
+        await self._starter.resize(views)
+        self._resizing = False
+        self._report()
+        self._say("Normal", "ResizeCompleted", f"Pod resize completed: {text}")
 
     def _due(self, plan: lifecycle.Plan, now: float) -> tuple[list[lifecycle.Start], list[float]]:
         """Starts that may be tried now, and when the others may."""
@@ -305,7 +319,8 @@ class PodWorker:
             around = Surroundings(
                 host_ip=self.node.host_ip, pod_ip=self.sandbox.ip if address else "",
                 sandbox_ready=self.sandbox.ready, finished=self._ended,
-                reason=ending.reason if ending else "", message=ending.message if ending else "")
+                reason=ending.reason if ending else "", message=ending.message if ending else "",
+                resizing=self._resizing)
             return pod_status(live, self.runs.views(live), around, self.node.clock.now())
 
         self.node.client.cause = int(self.pod["metadata"].get("resourceVersion") or 0)
