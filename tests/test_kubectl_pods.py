@@ -11,10 +11,14 @@ from typing import Any
 
 from support import Kubectl, busybox, deployment, eventually, pod
 
+from kitlib.objects import lowports
+
 ECHO = {"name": "main", "image": "kit/echo", "ports": [{"containerPort": 8080}]}
 
 
 def fetch(address: str, port: int) -> str:
+    """GET / there.  Where ports under 1024 are root's, the cluster's are mapped; `kit doctor` says how."""
+    port = lowports.reachable(port, lowports.unprivileged_port_start())
     with urllib.request.urlopen(f"http://{address}:{port}/", timeout=5) as answer:
         return answer.read().decode()
 

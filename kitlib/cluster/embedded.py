@@ -238,7 +238,7 @@ def node_kind(node: dict[str, Any]) -> str:
 
 def disk_sentence(error: OSError, path: Path) -> str:
     """What the disk's refusal means for a person."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if error.errno in (errno.ENOSPC, errno.EDQUOT) or "disk is full" in str(error):  # the latter are SQLite's words
         return f"The disk of {path} is full; free some space and try again."
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return f"{error.filename or path} cannot be written ({error.strerror}); set KIT_HOME to a directory of yours."

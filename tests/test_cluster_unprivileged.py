@@ -1,0 +1,35 @@
+"""Everything works for an ordinary user: no root, no capabilities, no user namespaces.
+
+Two places, as in unprivileged.py: `binder` (Docker's seccomp profile, as on Binder) and `laptop` (a plain host).
+"""
+
+from __future__ import annotations
+
+import pytest
+import unprivileged
+
+PODS = "tests/test_kubectl_pods.py"
+PROCESS = "tests/test_cluster_process.py"
+
+
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("place", ["binder", "laptop"])
+def test_pods_and_services_work_as_an_ordinary_user(place: str) -> None:
+    done = unprivileged.pytest(place, PODS, "-k", "address_of_its_own or service or exec or exit_code or collide or "
+                                                  "configuration")
+    assert done.returncode == 0, done.stdout[-6000:]
+    assert " passed" in done.stdout
+
+
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("place", ["binder", "laptop"])
+def test_two_clusters_and_kill_9_as_an_ordinary_user(place: str) -> None:
+    done = unprivileged.pytest(place, PROCESS, "-k", "two_clusters or kill_9 or survives_its_shell or ready")
+    assert done.returncode == 0, done.stdout[-6000:]
+    assert " passed" in done.stdout
+
+
+def test_a_full_disk_is_said_and_survived() -> None:
+    done = unprivileged.pytest("binder", "tests/inside_full_disk.py")
+    assert done.returncode == 0, done.stdout[-6000:]
+    assert "2 passed" in done.stdout
