@@ -13,7 +13,6 @@ from kitlib.controllers import job_index, job_verdict
 from kitlib.controllers.cronjob import CronJob
 from kitlib.controllers.garbagecollector import GarbageCollector
 from kitlib.controllers.job import FINALIZER, Job
-from kitlib.controllers.schedule import Schedule
 from kitlib.controllers.ttl import TTLAfterFinished
 
 Outcome = Callable[[dict[str, Any]], "str | None"]
@@ -207,35 +206,7 @@ def test_numbers_are_written_as_ranges():
     assert (job_index.text([]), job_index.parse("")) == ("", set())
 
 
-# -- schedules ------------------------------------------------------------------------------------------------
-
-
-def following(text: str, after: str) -> str:
-    start = datetime.fromisoformat(after).replace(tzinfo=timezone.utc).timestamp()
-    found = Schedule(text).next(start)
-    return "" if found is None else datetime.fromtimestamp(found, timezone.utc).strftime("%Y-%m-%d %H:%M:%S")
-
-
-@pytest.mark.parametrize(("text", "after", "expected"), [
-    ("* * * * *", "2026-03-01 10:00:00", "2026-03-01 10:01:00"),
-    ("*/15 * * * *", "2026-03-01 10:46:10", "2026-03-01 11:00:00"),
-    ("5-50/15 9 * * *", "2026-03-01 09:36:00", "2026-03-01 09:50:00"),
-    ("0 0 1 */3 *", "2026-03-01 00:00:00", "2026-04-01 00:00:00"),
-    ("30 8 * * MON-FRI", "2026-03-06 09:00:00", "2026-03-09 08:30:00"),
-    ("0 0 13 * FRI", "2026-03-01 00:00:00", "2026-03-06 00:00:00"),   # either day will do
-    ("0 0 29 2 *", "2026-03-01 00:00:00", "2028-02-29 00:00:00"),
-    ("0 0 30 2 *", "2026-03-01 00:00:00", ""),
-    ("@hourly", "2026-03-01 10:30:00", "2026-03-01 11:00:00"),
-    ("@every 90m", "2026-03-01 10:30:00", "2026-03-01 12:00:00"),
-])
-def test_the_next_time_of_a_schedule(text, after, expected):
-    assert following(text, after) == expected
-
-
-@pytest.mark.parametrize("text", ["", "* * * *", "61 * * * *", "* * * * FUN", "*/0 * * * *", "5-1 * * * *", "@every x"])
-def test_what_is_no_schedule_is_refused(text):
-    with pytest.raises(ValueError, match=r"\w"):
-        Schedule(text)
+# -- CronJob --------------------------------------------------------------------------------------------------
 
 
 def cron_job(schedule: str = "* * * * *", **spec: Any) -> dict[str, Any]:

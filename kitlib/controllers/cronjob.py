@@ -22,7 +22,7 @@ from kitlib.client.actions import Action, Create, Delete, Emit, RequeueAfter, Up
 from kitlib.client.controller import Controller
 from kitlib.controllers.job_verdict import is_finished
 from kitlib.controllers.pods import condition
-from kitlib.controllers.schedule import Schedule
+from kitlib.objects import cron
 from kitlib.objects.clock import parse_time, rfc3339
 from kitlib.objects.meta import owner_reference
 
@@ -53,6 +53,17 @@ class CronJob(Controller):
 
     def diff(self, observed: Observed) -> list[Action]:
         return Turn(observed).actions()
+
+
+@dataclass(frozen=True)
+class Times:
+    """A schedule in its time zone."""
+
+    schedule: cron.Schedule
+    zone: tzinfo
+
+    def after(self, moment: float) -> float | None:
+        return self.schedule.next(moment, self.zone)
 
 
 class Turn:
@@ -103,11 +114,11 @@ class Turn:
 
     def _start(self) -> list[Action]:
         try:
-            schedule = Schedule(self.spec["schedule"], zone_of(self.spec))
+            schedule = Times(cron.parse(self.spec["schedule"]), zone_of(self.spec))
         except (ValueError, KeyError) as error:
             return [Emit(self.cronjob, "UnparseableSchedule", f"unparseable schedule: {error}", "Warning")]
         due, missed = self._due(schedule)
-        following = schedule.next(self.now)
+        following = schedule.after(self.now)
         later: list[Action] = [RequeueAfter(following - self.now)] if following is not None else []
         warning: list[Action] = [Emit(self.cronjob, "TooManyMissedTimes",
                                       "too many missed start times. Set or decrease .spec.startingDeadlineSeconds or "
@@ -129,7 +140,7 @@ class Turn:
         self.status["lastScheduleTime"] = rfc3339(due)
         return [*warning, *stop, self._create(name, due), *later]
 
-    def _due(self, schedule: Schedule) -> tuple[float | None, int]:
+    def _due(self, schedule: Times) -> tuple[float | None, int]:
         """(the latest time that has come since the last start, how many have)."""
         last = self.status.get("lastScheduleTime")
         since = parse_time(last or self.meta["creationTimestamp"])
@@ -137,13 +148,13 @@ class Turn:
         if deadline is not None:
             since = max(since, self.now - deadline)
         due, missed = None, 0
-        following = schedule.next(since)
+        following = schedule.after(since)
         while following is not None and following <= self.now:
             due, missed = following, missed + 1
             if missed > TOO_MANY:   # the latest of very many: go there directly
                 due = _latest(schedule, following, self.now)
                 break
-            following = schedule.next(following)
+            following = schedule.after(following)
         return due, missed
 
     def _create(self, name: str, due: float) -> Create:
@@ -185,12 +196,12 @@ def zone_of(spec: Object) -> tzinfo:
         raise ValueError(f"unknown time zone {spec['timeZone']}") from error
 
 
-def _latest(schedule: Schedule, known: float, now: float) -> float:
+def _latest(schedule: Times, known: float, now: float) -> float:
     """The last time of the schedule that is not after now, found by halving the distance."""
     low, high = known, now
     while high - low > 60:
         middle = (low + high) / 2
-        following = schedule.next(middle)
+        following = schedule.after(middle)
         if following is not None and following <= now:
             low = following
         else:
