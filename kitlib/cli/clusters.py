@@ -26,6 +26,8 @@ def register(commands: Commands) -> None:
     up.add_argument("--nodes", type=_count, metavar="N", help="nodes that run real processes (default 3)")
     up.add_argument("--simulated-nodes", type=_count, metavar="K", help="nodes that only pretend to (default 0)")
     up.add_argument("--ephemeral", action="store_true", help="keep everything in memory; nothing survives the process")
+    up.add_argument("--bare", action="store_true", help="no add-ons: no default StorageClass or IngressClass, no ingress "
+                                                       "controller")
     up.add_argument("--port", type=_port, metavar="P", help="listen on this port of 127.0.0.1 (default: any free one)")
     up.add_argument("--parent-pid", type=int, default=0, metavar="PID", help="stop when this process is gone")
     down = command(commands, "down", run_down)
@@ -59,14 +61,15 @@ def run_up(arguments: argparse.Namespace) -> int | None:
 def _settings(arguments: argparse.Namespace, cluster: EmbeddedCluster) -> Settings | None:
     """None when nothing was asked for: then all stays as it was."""
     asked = (arguments.nodes, arguments.simulated_nodes, arguments.port)
-    if all(value is None for value in asked) and not arguments.ephemeral and not arguments.parent_pid:
+    if all(value is None for value in asked) and not (arguments.ephemeral or arguments.bare or arguments.parent_pid):
         return None
     old = cluster.directory.read_config()
     nodes = arguments.nodes if arguments.nodes is not None else old.get("nodes", 3)
     simulated = arguments.simulated_nodes
     if simulated is None:
         simulated = old.get("simulatedNodes", 0)
-    return Settings(nodes, simulated, arguments.ephemeral, arguments.port or 0, arguments.parent_pid)
+    return Settings(nodes, simulated, arguments.ephemeral, arguments.port or 0, arguments.parent_pid,
+                    arguments.bare or old.get("bare", False))
 
 
 def run_down(arguments: argparse.Namespace) -> int | None:

@@ -109,6 +109,7 @@ class Assembly:
         assert self.store is not None
         assert self.driver is not None
         self.nodes = Nodes(self.manager, self.client, self.clock, self.directory.nodes, self.store.wait_durable)
+        self.api.metrics_provider = self.nodes.metrics.provide
         await self.nodes.start_simulated(self.config["simulatedNodes"])
         self.driver.wake()
         if self.helpers.wanted:
@@ -164,7 +165,7 @@ class Assembly:
         kinds = [("process", self.nodes.process_names), ("simulated", self.nodes.simulated_names)] if self.nodes else []
         return {"name": self.directory.name, "backend": "embedded", "pid": os.getpid(), "server": self.server,
                 "kubeconfig": str(self.directory.kubeconfig), "helpers": self.helpers.pids(),
-                "ephemeral": self.config["ephemeral"],
+                "ephemeral": self.config["ephemeral"], "bare": self.config["bare"],
                 "nodes": [{"name": name, "kind": kind, "ready": True} for kind, found in kinds for name in found],
                 "notes": self.notes}
 

@@ -121,9 +121,10 @@ class EmbeddedCluster(Cluster):
         return notes
 
     def _write_config(self, old: dict[str, Any], settings: Settings | None) -> None:
-        wanted = settings or Settings(old.get("nodes", 3), old.get("simulatedNodes", 0), old.get("ephemeral", False))
+        wanted = settings or Settings(old.get("nodes", 3), old.get("simulatedNodes", 0), old.get("ephemeral", False),
+                                      bare=old.get("bare", False))
         config = {"name": self.name, "nodes": wanted.nodes, "simulatedNodes": wanted.simulated_nodes,
-                  "ephemeral": wanted.ephemeral, "parentPid": wanted.parent_pid,
+                  "ephemeral": wanted.ephemeral, "parentPid": wanted.parent_pid, "bare": wanted.bare,
                   "port": wanted.port or old.get("port", 0), "portWanted": bool(wanted.port),
                   "slice": old.get("slice"), "token": old.get("token") or secrets.token_urlsafe(24)}
         write_private(self.directory.config, json.dumps(config, indent=1))

@@ -21,13 +21,17 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Settings:
-    """What `kit up` can be told.  port 0: any free one, kept for the next start."""
+    """What `kit up` can be told.  port 0: any free one, kept for the next start.
+
+    bare: no add-ons, that is no default StorageClass or IngressClass and no ingress controller.
+    """
 
     nodes: int = 3
     simulated_nodes: int = 0
     ephemeral: bool = False
     port: int = 0
     parent_pid: int = 0  # an ephemeral cluster may end with the process that wanted it
+    bare: bool = False
 
 
 @dataclass(slots=True)
