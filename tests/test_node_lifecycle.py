@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from kitlib.node.backoff import Backoff
-from kitlib.node.containers import ANNOTATION_HASH, INIT, MAIN, SIDECAR, ContainerView, spec_hash
+from kitlib.node.containers import ANNOTATION_HASH, EPHEMERAL, INIT, MAIN, SIDECAR, ContainerView, spec_hash
 from kitlib.node.lifecycle import Finish, Kill, Plan, Start, WaitForBackOff, backoff_key, plan
 from kitlib.runtime.cri import ContainerConfig, ContainerState, ContainerStatus
 
@@ -73,6 +73,12 @@ def test_a_sidecar_is_restarted_even_under_never() -> None:
 
 def test_a_finished_main_container_finishes_the_pod_and_with_it_the_sidecar() -> None:
     assert actions(pod("Never"), view("side", SIDECAR, "RUNNING"), view(state="EXITED")) == (Finish(),)
+
+
+def test_an_ephemeral_container_is_started_once_and_waits_for_nobody() -> None:
+    assert actions(pod(), view("i", INIT, "RUNNING"), view(), view("look", EPHEMERAL)) == (Start("look", 0),)
+    assert actions(pod(), view(state="RUNNING"), view("look", EPHEMERAL, "EXITED", code=1)) == ()
+    assert actions(pod("Never"), view(state="EXITED"), view("look", EPHEMERAL, "RUNNING")) == (Finish(),)
 
 
 @pytest.mark.parametrize(("policy", "code", "expected"), [

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from kitlib.node.containers import INIT, MAIN, SIDECAR, ContainerView, Waiting
+from kitlib.node.containers import EPHEMERAL, INIT, MAIN, SIDECAR, ContainerView, Waiting
 from kitlib.node.images import normalize, pull_policy
 from kitlib.node.pod_status import Surroundings, phase, pod_status, qos_class
 from kitlib.runtime.cri import ContainerConfig, ContainerState, ContainerStatus
@@ -46,12 +46,23 @@ def view(name: str = "c", role: str = MAIN, code: int | None = None, running: bo
     ("Never", [view("s", SIDECAR, running=True), view(code=0)], False, "Running"),
     ("Never", [view("s", SIDECAR, code=143), view(code=0)], True, "Succeeded"),
     ("Always", [view(code=0)], True, "Succeeded"),
+    ("Never", [view(code=0), view("look", EPHEMERAL, running=True)], False, "Succeeded"),
+    ("Always", [view(running=True), view("look", EPHEMERAL)], False, "Running"),
     ("Always", [view(code=137)], True, "Failed"),
     ("Always", [view()], True, "Failed"),
     ("Always", [view(code=1, waiting=Waiting("CrashLoopBackOff"))], False, "Running")])
 def test_the_phase_follows_from_the_containers(policy: str, views: list[ContainerView], finished: bool,
                                                expected: str) -> None:
     assert phase(pod(policy), views, finished) == expected
+
+
+def test_an_ephemeral_container_has_a_list_of_its_own_and_no_say_in_readiness() -> None:
+    seen = [view(running=True), view("look", EPHEMERAL, code=0)]
+    status = pod_status(pod(), seen, Surroundings("192.0.2.1", "10.0.0.2", sandbox_ready=True), NOW)
+    assert [entry["name"] for entry in status["containerStatuses"]] == ["c"]
+    [guest] = status["ephemeralContainerStatuses"]
+    assert (guest["name"], guest["ready"], guest["state"]["terminated"]["reason"]) == ("look", False, "Completed")
+    assert {c["type"]: c["status"] for c in status["conditions"]}["Ready"] == "True"
 
 
 def test_the_status_of_a_running_pod_in_full() -> None:
