@@ -415,10 +415,12 @@ def test_containers_lost_in_a_reboot_count_as_a_failed_run(tmp_path: Path) -> No
         first.apply(pod(name="never", restartPolicy="Never"))
         await asyncio.sleep(1)
         await first.stop()
+        address = first.pod("always")["status"]["podIP"]
         await second.start()
         await asyncio.sleep(3)
         assert brief(second.recorder.of("always")[-1]) == "Running + Ready c=running#1<ContainerStatusUnknown/137"
         assert brief(second.recorder.of("never")[-1]) == "Failed - PodFailed c=ContainerStatusUnknown/137"
+        assert second.pod("always")["status"]["podIP"] == address
         await second.stop()
 
     run(clock, life())
@@ -443,3 +445,35 @@ def test_a_conflict_while_writing_the_status_is_looked_at_again(tmp_path: Path) 
         assert failures == [0]
 
     assert story(live(tmp_path, life))[-1] == "Running + Ready c=running"
+
+
+def test_resources_of_a_running_container_are_changed_in_place(tmp_path: Path) -> None:
+    async def life(cluster: Cluster) -> None:
+        cluster.apply(pod(container={"resources": {"requests": {"cpu": "50m"}, "limits": {"cpu": "100m"}}}))
+        await asyncio.sleep(2)
+        wanted = {"requests": {"cpu": "60m"}, "limits": {"cpu": "120m"}}
+        patch = {"spec": {"containers": [{"name": "c", "resources": wanted}]}}
+        cluster.person.patch("pods", "default", "p", patch, kind="strategic", subresource="resize")
+        await asyncio.sleep(1)
+        entry = cluster.pod()["status"]["containerStatuses"][0]
+        assert (entry["restartCount"], entry["resources"]) == (0, wanted)
+
+    cluster = live(tmp_path, life)
+    assert reasons(cluster) == [*BEGUN, "ResizeStarted", "ResizeCompleted"]
+    assert [c for c in cluster.runtime.calls if c.startswith("update")] == ["update container2"]
+
+
+def test_a_container_for_debugging_joins_a_running_pod_and_decides_nothing(tmp_path: Path) -> None:
+    async def life(cluster: Cluster) -> None:
+        cluster.apply(pod())
+        await asyncio.sleep(2)
+        guest = {"name": "debug", "image": "busybox:1.36", "command": ["sh", "-c", "sleep 1; exit 3"]}
+        cluster.person.patch("pods", "default", "p", {"spec": {"ephemeralContainers": [guest]}}, kind="strategic",
+                             subresource="ephemeralcontainers")
+        await asyncio.sleep(5)
+        status = cluster.pod()["status"]
+        assert status["ephemeralContainerStatuses"][0]["state"]["terminated"]["exitCode"] == 3
+        assert {c["type"]: c["status"] for c in status["conditions"]}["Ready"] == "True"
+
+    cluster = live(tmp_path, life)
+    assert [c for c in cluster.runtime.calls if c.startswith("start")] == ["start c/0", "start debug/0"]

@@ -23,6 +23,7 @@ from kitlib.node.context import AddressPool, Durable, NodeContext
 from kitlib.node.handlers import Handlers
 from kitlib.node.images import ImageManager
 from kitlib.node.kubelet import Kubelet
+from kitlib.node.metrics import Metrics
 from kitlib.node.node_object import NodeFacts, machine_capacity
 from kitlib.node.registration import Registration
 from kitlib.node.simulated import SimulatedKubelet
@@ -53,6 +54,7 @@ class Nodes:
         self.router = PodRouter(manager.informer("pods"))
         self.simulated = SimulatedKubelet(client_factory, clock, asyncio.get_running_loop())
         self.kubelets: dict[str, Kubelet] = {}
+        self.metrics = Metrics(self.kubelets, clock, self._simulated_pods)
         self.process_names: list[str] = []
         self.simulated_names: list[str] = []
         self._tasks: list[asyncio.Task[None]] = []
@@ -72,6 +74,7 @@ class Nodes:
         for index, name in enumerate(self.process_names, start=1):
             await self._start_node(name, index, addresses, runtime)
         if count:
+            self._tasks.append(asyncio.ensure_future(self.metrics.run()))
             watcher = self._client_factory("kubelet")
             self._signals = [ChangeSignal(watcher, resource, self._configuration_changed, loop)
                              for resource in ("configmaps", "secrets")]
@@ -99,6 +102,10 @@ class Nodes:
         informers = [self._manager.informer(name) for name in ("services", SLICES, "nodes")]
         self._proxy = KubeProxy(*informers, proxy, asyncio.get_running_loop())
         self._proxy.start()
+
+    def _simulated_pods(self) -> list[dict[str, Any]]:
+        pods = self._manager.informer("pods").list()
+        return [pod for pod in pods if self.simulated.has(pod["spec"].get("nodeName", ""))]
 
     def _configuration_changed(self, namespace: str) -> None:
         for kubelet in self.kubelets.values():

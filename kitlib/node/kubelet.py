@@ -19,6 +19,7 @@ from typing import Any
 from ..runtime.cri import ContainerStatus, PodSandboxStatus, RuntimeError_
 from .containers import LABEL_NODE, LABEL_POD_UID
 from .context import NodeContext
+from .pod_status import TERMINAL
 from .worker import PodWorker
 
 log = logging.getLogger("kit.kubelet")
@@ -85,6 +86,9 @@ class Kubelet:
                      if w.pod["metadata"]["name"] == name and w.pod["metadata"].get("namespace") == namespace), None)
 
     def _begin(self, uid: str, pod: Object) -> None:
+        status = pod.get("status") or {}
+        if status.get("podIP") and status.get("phase") not in TERMINAL and not pod["spec"].get("hostNetwork"):
+            self.node.pool.reserve(status["podIP"], uid)   # a Pod whose sandbox is lost gets its old address again
         worker = PodWorker(self.node, pod)
         worker.adopt(*self._found.pop(uid, (None, [])))
         self.workers[uid] = worker
