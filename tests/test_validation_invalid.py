@@ -63,6 +63,20 @@ CREATES: list[tuple[str, str, dict[str, Any], set[tuple[str, str]]]] = [
     ("", "Pod", {"spec.containers.0.env": [{"value": "x"}, {"name": "B", "value": "x", "valueFrom": {
         "secretKeyRef": {"name": "s", "key": "k"}}}, {"name": "C", "valueFrom": {}}]},
      {(R, f"{C}.env[0].name"), (V, f"{C}.env[1].valueFrom"), (V, f"{C}.env[2].valueFrom")}),
+    ("", "Pod", {"spec.containers.0.envFrom": [{}]}, {(V, f"{C}.envFrom")}),
+    ("", "Pod", {"metadata.annotations": {"controller.kubernetes.io/pod-deletion-cost": "x"}},
+     {(V, "metadata.annotations[controller.kubernetes.io/pod-deletion-cost]")}),
+    ("", "Pod", {"spec.hostNetwork": True, "spec.containers.0.ports.0.hostPort": 81},
+     {(V, f"{C}.ports[0].hostPort"), (V, "spec.securityContext.sysctls[0].name")}),
+    ("", "Pod", {"spec.schedulingGates": [{"name": "a"}], "spec.nodeName": "n"}, {(F, "spec.nodeName")}),
+    ("", "Pod", {"spec.serviceAccountName": None}, {(F, "spec.volumes[1].projected.sources[0].serviceAccountToken")}),
+    ("", "Pod", {"spec.topologySpreadConstraints.1": {
+        "maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedule", "matchLabelKeys": ["a"]}},
+     {(D, "spec.topologySpreadConstraints[0].{topologyKey, whenUnsatisfiable}"),
+      (F, "spec.topologySpreadConstraints[1].matchLabelKeys")}),
+    ("", "Node", {"spec.taints": [{"key": "a"}], "status.capacity": {"cpu": "-1"}},
+     {(R, "metadata.taints[0].effect"), (V, "status.capacity.cpu")}),
+    ("", "Service", {"spec.loadBalancerSourceRanges": ["10.0.0.0/8"]}, {(F, "spec.LoadBalancerSourceRanges")}),
     ("", "Pod", {"spec.containers.0.env": [{"name": "A", "valueFrom": {"fieldRef": {
         "apiVersion": "v1", "fieldPath": "spec.restartPolicy"}}}]},
      {(N, f"{C}.env[0].valueFrom.fieldRef.fieldPath")}),
@@ -107,6 +121,9 @@ CREATES: list[tuple[str, str, dict[str, Any], set[tuple[str, str]]]] = [
     # workloads
     ("apps", "Deployment", {"spec.replicas": -1, "spec.strategy.type": "Recreate"},
      {(V, "spec.replicas"), (F, "spec.strategy.rollingUpdate")}),
+    ("apps", "Deployment", {"spec.strategy.type": "Odd"}, {(N, "spec.strategy")}),
+    ("apps", "Deployment", {"spec.template.metadata.labels": {"app": "x", "a b": "c"}}, {(V, "spec.template.labels")}),
+    ("apps", "Deployment", {"spec.template.spec.containers.0.image": " x "}, set()),
     ("apps", "Deployment", {"spec.strategy.rollingUpdate": {"maxSurge": 0, "maxUnavailable": "0%"}},
      {(V, "spec.strategy.rollingUpdate.maxUnavailable")}),
     ("apps", "Deployment", {"spec.selector": {}}, {(V, "spec.selector")}),
@@ -114,13 +131,19 @@ CREATES: list[tuple[str, str, dict[str, Any], set[tuple[str, str]]]] = [
     ("apps", "Deployment", {"spec.template.spec.restartPolicy": "Never"}, {(N, "spec.template.spec.restartPolicy")}),
     ("apps", "Deployment", {"spec.selector": {"matchExpressions": [{"key": "a", "operator": "Odd"}]}},
      {(V, "spec.selector.matchExpressions[0].operator"), (V, "spec.selector")}),
-    ("apps", "ReplicaSet", {"spec.selector": None}, {(R, "spec.selector")}),
+    ("apps", "ReplicaSet", {"spec.selector": None}, {(R, "spec.selector"), (V, "spec.template.metadata.labels")}),
+    ("apps", "DaemonSet", {"spec.selector": None}, {(V, "spec.template.metadata.labels")}),
+    ("apps", "DaemonSet", {"spec.updateStrategy.type": "Odd"}, {(N, "spec.updateStrategy")}),
+    ("apps", "StatefulSet", {"spec.template.spec.containers.0.volumeMounts": [
+        {"name": "data", "mountPath": "/d"}, {"name": "none", "mountPath": "/n"}],
+        "spec.volumeClaimTemplates": [{"metadata": {"name": "data"}}]},
+     {(M, "spec.template.spec.containers[0].volumeMounts[1].name")}),
     ("apps", "DaemonSet", {"spec.updateStrategy.rollingUpdate": {"maxUnavailable": 0, "maxSurge": 0}},
      {(R, "spec.updateStrategy.rollingUpdate.maxUnavailable")}),
     ("apps", "DaemonSet", {"spec.updateStrategy.rollingUpdate": {"maxUnavailable": 1, "maxSurge": 1}},
      {(V, "spec.updateStrategy.rollingUpdate.maxSurge")}),
     ("apps", "StatefulSet", {"spec.podManagementPolicy": "Odd", "spec.ordinals": {"start": -1}},
-     {(N, "spec.podManagementPolicy"), (V, "spec.ordinals.start")}),
+     {(V, "spec.podManagementPolicy"), (V, "spec.ordinals.start")}),
     ("apps", "ControllerRevision", {"revision": -1, "data": None}, {(V, "revision"), (R, "data")}),
     ("", "ReplicationController", {"spec.selector": None, "spec.template": None},
      {(R, "spec.selector"), (R, "spec.template")}),
@@ -220,11 +243,16 @@ UPDATES: list[tuple[str, str, str, dict[str, Any], set[tuple[str, str]]]] = [
     ("", "Pod", "", {"spec.tolerations.2": {"operator": "Exists", "key": "new"}}, set()),
     ("", "Pod", "", {"spec.containers.0.command": ["x"]}, {(F, "spec")}),
     ("", "Pod", "", {"spec.schedulerName": "other"}, {(F, "spec")}),
-    ("", "Pod", "", {"spec.containers.0.resources": {"requests": {"cpu": "1"}}}, {(F, "spec")}),
+    ("", "Pod", "", {"spec.containers.0.resources.requests.cpu": "200m"}, {(F, "spec")}),
+    ("", "Pod", "", {"spec.containers.0.resources": None}, {(F, "spec"), (V, "metadata")}),
+    ("", "Pod", "", {"spec.schedulingGates": [{"name": "late"}]}, {(F, "spec.schedulingGates[0].name")}),
+    ("", "Pod", "", {"spec.restartPolicy": "Odd"}, {(F, "spec"), (N, "spec.restartPolicy")}),
     ("", "Pod", "", {"spec.initContainers": []}, {(F, "spec.initContainers")}),
     ("", "Pod", "", {"spec.tolerations": [{"operator": "Exists", "key": "new"}]}, {(F, "spec.tolerations")}),
     ("", "Pod", "status", {"status.phase": "Running"}, set()),
-    ("", "Pod", "status", {"spec.nodeName": "n"}, {(F, "spec.nodeName")}),
+    ("", "Pod", "status", {"spec.nodeName": "n"}, {(F, "status.nodeName")}),
+    ("", "Pod", "resize", {"spec.containers.0.resources.limits.cpu": None},
+     {(F, f"{C}.resources.limits")}),
     ("", "Pod", "resize", {"spec.containers.0.resources.requests.cpu": "200m"}, set()),
     ("", "Pod", "resize", {"spec.containers.0.image": "other"}, {(F, "spec")}),
     ("", "Pod", "ephemeralcontainers", {"spec.ephemeralContainers": [
@@ -303,7 +331,7 @@ def test_a_growing_claim_must_be_bound_and_never_shrinks() -> None:
     claim = whole("", "PersistentVolumeClaim")
     larger = changed(claim, {"spec.resources.requests.storage": "2Gi"})
     assert found(validate_update("PersistentVolumeClaim", "", larger, claim)) == {(F, "spec")}
-    bound = {"status.phase": "Bound", "spec.volumeName": "p"}
+    bound = {"status.phase": "Bound", "spec.volumeName": "p", "status.capacity": {"storage": "1Gi"}}
     assert validate_update("PersistentVolumeClaim", "", changed(larger, bound), changed(claim, bound)) == []
     assert found(validate_update("PersistentVolumeClaim", "", changed(claim, bound), changed(larger, bound))) == {
         (F, "spec.resources.requests.storage")}

@@ -42,6 +42,7 @@ POD: Obj = {"containers": [{
     "topologySpreadConstraints": [{"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedule",
                                    "labelSelector": {"matchLabels": {"a": "b"}}}],
     "dnsConfig": {"nameservers": ["1.1.1.1"], "searches": ["a.b."], "options": [{"name": "ndots", "value": "2"}]},
+    "serviceAccountName": "default",
     "hostAliases": [{"ip": "10.0.0.1", "hostnames": ["a.b"]}], "securityContext": {"sysctls": [
         {"name": "net.ipv4.tcp_syncookies", "value": "1"}], "fsGroup": 1}, "hostname": "h", "subdomain": "s"}
 

@@ -7,7 +7,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from kitlib.api.validation.common import Errors, Obj, each, immutable, not_negative_fields, one_of, selects
+from kitlib.api.validation.common import (
+    Errors,
+    Obj,
+    each,
+    immutable,
+    label_selector,
+    not_negative_fields,
+    one_of,
+    selects,
+)
 from kitlib.api.validation.workloads import MISMATCH, pod_template
 from kitlib.objects import field, names
 
@@ -26,7 +35,7 @@ def create_job(errs: Errors, obj: Obj) -> None:
     spec, meta = obj.get("spec") or {}, obj["metadata"]
     if not spec.get("manualSelector") and spec.get("selector") is not None:
         generated = {label: meta.get(part, "") for label, part in _LABELS}
-        if selects(spec["selector"], generated) is not True:
+        if selects(spec["selector"], generated) is False:
             errs.append(field.invalid("spec.selector", spec["selector"], "`selector` not auto-generated"))
     if spec.get("completionMode") == "Indexed" and spec.get("completions"):
         last = f"{meta.get('name', '')}-{spec['completions'] - 1}"
@@ -53,10 +62,12 @@ def job_spec(errs: Errors, path: str, spec: Obj, *, needs_selector: bool) -> Non
     if spec.get("podFailurePolicy"):
         _failure_policy(errs, f"{path}.podFailurePolicy", spec["podFailurePolicy"], template, policy)
     if needs_selector:
-        labels = (template.get("metadata") or {}).get("labels")
-        if spec.get("selector") is None:
+        labels, selector = (template.get("metadata") or {}).get("labels"), spec.get("selector")
+        if selector is None:
             errs.append(field.required(f"{path}.selector"))
-        elif not selects(spec["selector"], labels):
+        else:
+            label_selector(errs, f"{path}.selector", selector)
+        if selector is None or selects(selector, labels) is False:
             errs.append(field.invalid(f"{path}.template.metadata.labels", labels, MISMATCH))
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from kitlib.api.validation.common import Errors, Obj, each, immutable, named, not_negative, one_of
 from kitlib.api.validation.placement import tolerations
-from kitlib.api.validation.resources import resource_list
+from kitlib.api.validation.resources import container_resources
 from kitlib.objects import field, names
 
 HIGHEST_USER_PRIORITY = 1_000_000_000
@@ -37,7 +37,7 @@ def create_runtimeclass(errs: Errors, obj: Obj) -> None:
     each(errs, "handler", handler, names.dns_label(handler))
     overhead = (obj.get("overhead") or {}).get("podFixed")
     if overhead:
-        resource_list(errs, "overhead.podFixed", overhead)
+        container_resources(errs, "overhead.podFixed", {"limits": overhead}, ())
     scheduling = obj.get("scheduling")
     if scheduling and scheduling.get("tolerations"):
         tolerations(errs, "scheduling.tolerations", scheduling["tolerations"])

@@ -100,8 +100,6 @@ def _common(errs: Errors, place: str, container: Obj, volumes: Volumes, spec: Ob
         each(errs, f"{place}.name", name, names.dns_label(name))
     if not image:
         errs.append(field.required(f"{place}.image"))
-    elif image != image.strip():
-        errs.append(field.invalid(f"{place}.image", image, "must not have leading or trailing whitespace"))
     if container.get("terminationMessagePolicy") not in _MESSAGES:
         one_of(errs, f"{place}.terminationMessagePolicy", container.get("terminationMessagePolicy"), _MESSAGES)
     if container.get("imagePullPolicy") not in _PULL:
@@ -118,11 +116,23 @@ def _common(errs: Errors, place: str, container: Obj, volumes: Volumes, spec: Ob
         container_resources(errs, f"{place}.resources", container["resources"],
                             [claim.get("name", "") for claim in spec.get("resourceClaims") or ()])
     if container.get("securityContext"):
-        container_security(errs, f"{place}.securityContext", container["securityContext"])
-    for index, policy in enumerate(container.get("resizePolicy") or ()):
-        at = f"{place}.resizePolicy[{index}]"
-        one_of(errs, f"{at}.resourceName", policy.get("resourceName"), ("cpu", "memory"))
-        one_of(errs, f"{at}.restartPolicy", policy.get("restartPolicy"), ("NotRequired", "RestartContainer"))
+        container_security(errs, f"{place}.securityContext", container["securityContext"],
+                           spec.get("hostUsers") is not False)
+    if container.get("resizePolicy"):
+        _resize_policies(errs, f"{place}.resizePolicy", container["resizePolicy"], spec.get("restartPolicy"))
+
+
+def _resize_policies(errs: Errors, path: str, found: list[dict[str, Any]], restart: str | None) -> None:
+    seen = set()
+    for index, policy in enumerate(found):
+        resource, action = policy.get("resourceName"), policy.get("restartPolicy")
+        if resource in seen:
+            errs.append(field.duplicate(f"{path}[{index}]", resource))
+        seen.add(resource)
+        one_of(errs, path, resource, ("cpu", "memory"))
+        one_of(errs, path, action, ("NotRequired", "RestartContainer"))
+        if restart == "Never" and action != "NotRequired":
+            errs.append(field.invalid(path, action, "must be 'NotRequired' when `restartPolicy` is 'Never'"))
 
 
 def _ports(errs: Errors, path: str, ports: list[dict[str, Any]], host_network: bool) -> None:
@@ -144,8 +154,8 @@ def _ports(errs: Errors, path: str, ports: list[dict[str, Any]], host_network: b
         if host:
             port_number(errs, f"{at}.hostPort", host)
             if host_network and host != number:
-                errs.append(field.invalid(f"{at}.containerPort", number,
-                                          "must match `hostPort` when `hostNetwork` is true"))
+                errs.append(field.invalid(f"{at}.hostPort", host,
+                                          "must match `containerPort` when `hostNetwork` is true"))
         if protocol not in PROTOCOLS:
             one_of(errs, f"{at}.protocol", protocol, PROTOCOLS)
 

@@ -9,20 +9,22 @@ from kitlib.api.validation.common import Errors, Obj, in_range, port_number
 from kitlib.api.validation.meta import finalizer_name
 from kitlib.objects import field, names
 
+OWN_UPDATE = ("namespace",)
+
 
 def create_namespace(errs: Errors, obj: Obj) -> None:
-    _finalizers(errs, obj)
+    _finalizers(errs, obj, "spec.finalizers")
 
 
-def _finalizers(errs: Errors, obj: Obj) -> None:
+def _finalizers(errs: Errors, obj: Obj, path: str) -> None:
     for index, name in enumerate((obj.get("spec") or {}).get("finalizers") or ()):
-        at = f"spec.finalizers[{index}]"
+        at = path.format(index)
         errs.extend(field.invalid(at, name, problem) for problem in names.qualified_name(name))
         finalizer_name(errs, at, name)
 
 
 def finalize_namespace(errs: Errors, new: Obj, old: Obj) -> None:
-    _finalizers(errs, new)
+    _finalizers(errs, new, "spec.finalizers[{}]")
 
 
 def status_namespace(errs: Errors, new: Obj, old: Obj) -> None:

@@ -9,13 +9,16 @@ from typing import Any
 
 from kitlib.api.validation.common import Errors, Obj, cidr, each, label_name, one_of
 from kitlib.api.validation.placement import EFFECTS
-from kitlib.api.validation.resources import resource_list
+from kitlib.api.validation.resources import amount
 from kitlib.objects import field, names
+
+OWN_UPDATE = ("node",)
+_TAINTS = "metadata.taints"  # not spec.taints: so the real server writes it
 
 
 def create_node(errs: Errors, obj: Obj) -> None:
     spec = obj.get("spec") or {}
-    _taints(errs, "spec.taints", spec.get("taints") or ())
+    _taints(errs, _TAINTS, spec.get("taints") or ())
     networks = spec.get("podCIDRs") or ()
     for index, network in enumerate(networks):
         cidr(errs, f"spec.podCIDRs[{index}]", network)
@@ -42,10 +45,13 @@ def _taints(errs: Errors, path: str, taints: Any) -> None:
 def _resources(errs: Errors, obj: Obj) -> None:
     status = obj.get("status") or {}
     for name in ("capacity", "allocatable"):
-        resource_list(errs, f"status.{name}", status.get(name))
+        for resource, value in (status.get(name) or {}).items():
+            amount(errs, f"status.{name}.{resource}", resource, value)
 
 
 def update_node(errs: Errors, new: Obj, old: Obj) -> None:
+    _taints(errs, _TAINTS, (new.get("spec") or {}).get("taints") or ())
+    _resources(errs, new)
     spec, before = new.get("spec") or {}, old.get("spec") or {}
     if before.get("podCIDRs") and spec.get("podCIDRs") != before["podCIDRs"]:
         errs.append(field.forbidden("spec.podCIDRs", 'node updates may not change podCIDR except from "" to valid'))
@@ -55,7 +61,6 @@ def update_node(errs: Errors, new: Obj, old: Obj) -> None:
 
 
 def status_node(errs: Errors, new: Obj, old: Obj) -> None:
-    _resources(errs, new)
     addresses = [(a.get("type"), a.get("address")) for a in (new.get("status") or {}).get("addresses") or ()]
     for index, address in enumerate(addresses):
         if address in addresses[:index]:

@@ -5,10 +5,9 @@ Source: k8s.io/kubernetes/pkg/apis/core/validation (ValidateNodeSelector, Valida
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
-from kitlib.api.validation.common import Errors, Obj, each, in_range, label_name, label_selector, one_of
+from kitlib.api.validation.common import Errors, Obj, each, label_name, label_selector, one_of, positive
 from kitlib.objects import field, names
 
 REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
@@ -100,16 +99,29 @@ def _pod_term(errs: Errors, path: str, term: Obj) -> None:
     if not key:
         errs.append(field.required(f"{path}.topologyKey", "can not be empty"))
     label_name(errs, f"{path}.topologyKey", key)
-    match_label_keys(errs, path, term, ("matchLabelKeys", "mismatchLabelKeys"))
+    _label_keys(errs, path, term, "matchLabelKeys")
+    _label_keys(errs, path, term, "mismatchLabelKeys")
+    for index, name in enumerate(term.get("matchLabelKeys") or ()):
+        if name in (term.get("mismatchLabelKeys") or ()):
+            errs.append(field.invalid(f"{path}.matchLabelKeys[{index}]", name,
+                                      "exists in both matchLabelKeys and mismatchLabelKeys"))
 
 
-def match_label_keys(errs: Errors, path: str, term: Obj, fields: Iterable[str]) -> None:
+def _selector_keys(selector: Obj | None) -> set[str]:
+    """The label keys that a selector speaks of."""
+    if selector is None:
+        return set()
+    return {*(selector.get("matchLabels") or ()), *(e.get("key", "") for e in selector.get("matchExpressions") or ())}
+
+
+def _label_keys(errs: Errors, path: str, term: Obj, name: str) -> None:
     """Label keys whose values are taken from the Pod itself; they need a selector to be added to."""
-    for name in fields:
-        for index, key in enumerate(term.get(name) or ()):
-            if term.get("labelSelector") is None:
-                errs.append(field.forbidden(f"{path}.{name}", "must not be specified when labelSelector is not set"))
-            label_name(errs, f"{path}.{name}[{index}]", key)
+    keys = term.get(name) or ()
+    if keys and term.get("labelSelector") is None:
+        errs.append(field.forbidden(f"{path}.{name}", "must not be specified when labelSelector is not set"))
+        return
+    for index, key in enumerate(keys):
+        label_name(errs, f"{path}.{name}[{index}]", key)
 
 
 def tolerations(errs: Errors, path: str, found: list[dict[str, Any]]) -> None:
@@ -139,23 +151,20 @@ def tolerations(errs: Errors, path: str, found: list[dict[str, Any]]) -> None:
 
 
 def spread(errs: Errors, path: str, found: list[dict[str, Any]]) -> None:
-    seen = set()
+    pairs = [(constraint.get("topologyKey", ""), constraint.get("whenUnsatisfiable", "")) for constraint in found]
     for index, constraint in enumerate(found):
         at = f"{path}[{index}]"
-        key, action = constraint.get("topologyKey", ""), constraint.get("whenUnsatisfiable", "")
+        key, action = pairs[index]
         if constraint.get("maxSkew", 0) <= 0:
             errs.append(field.invalid(f"{at}.maxSkew", constraint.get("maxSkew", 0), "must be greater than zero"))
         if not key:
             errs.append(field.required(f"{at}.topologyKey", "can not be empty"))
-        else:
-            label_name(errs, f"{at}.topologyKey", key)
         if action not in ("DoNotSchedule", "ScheduleAnyway"):
             errs.append(field.not_supported(f"{at}.whenUnsatisfiable", action, ("DoNotSchedule", "ScheduleAnyway")))
-        if (key, action) in seen:
+        if (key, action) in pairs[index + 1:]:
             errs.append(field.duplicate(f"{at}.{{topologyKey, whenUnsatisfiable}}", f"{{{key}, {action}}}"))
-        seen.add((key, action))
         domains = constraint.get("minDomains")
-        in_range(errs, f"{at}.minDomains", domains, 1, 2**31 - 1)
+        positive(errs, f"{at}.minDomains", domains)
         if domains is not None and action != "DoNotSchedule":
             errs.append(field.invalid(f"{at}.minDomains", domains,
                                       "can only use minDomains if whenUnsatisfiable=DoNotSchedule, "
@@ -163,4 +172,11 @@ def spread(errs: Errors, path: str, found: list[dict[str, Any]]) -> None:
         for name in ("nodeAffinityPolicy", "nodeTaintsPolicy"):
             one_of(errs, f"{at}.{name}", constraint.get(name), ("Honor", "Ignore"), False)
         label_selector(errs, f"{at}.labelSelector", constraint.get("labelSelector"))
-        match_label_keys(errs, at, constraint, ("matchLabelKeys",))
+        if constraint.get("matchLabelKeys") and constraint.get("labelSelector") is None:
+            errs.append(field.forbidden(f"{at}.matchLabelKeys", "must not be specified when labelSelector is not set"))
+        selected = _selector_keys(constraint.get("labelSelector"))
+        for number, name in enumerate(constraint.get("matchLabelKeys") or ()):
+            label_name(errs, f"{at}.matchLabelKeys[{number}]", name)
+            if name in selected:
+                errs.append(field.invalid(f"{at}.matchLabelKeys[{number}]", name,
+                                          "exists in both matchLabelKeys and labelSelector"))

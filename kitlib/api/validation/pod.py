@@ -11,19 +11,22 @@ Source: k8s.io/kubernetes/pkg/apis/core/validation/validation.go (ValidatePodSpe
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from kitlib.api.validation import containers as ctr
 from kitlib.api.validation import placement
 from kitlib.api.validation.common import Errors, Obj, each, in_range, ip, labels, one_of
 from kitlib.api.validation.pod_volumes import volumes
-from kitlib.api.validation.resources import qos_class, resource_list
+from kitlib.api.validation.resources import container_resources, qos_class
 from kitlib.api.validation.security import pod_security
 from kitlib.objects import field, names
 
 OWN_UPDATE = ("pod",)
+DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"
 
 _MAX_INT32 = 2**31 - 1
+_INT32 = re.compile(r"0|-?[1-9]\d{0,9}", re.ASCII)
 _RESTART = ("Always", "Never", "OnFailure")
 _DNS = ("ClusterFirst", "ClusterFirstWithHostNet", "Default", "None")
 _MUTABLE = ("`spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,"
@@ -33,9 +36,37 @@ _MUTABLE = ("`spec.containers[*].image`,`spec.initContainers[*].image`,`spec.act
 
 def create_pod(errs: Errors, pod: Obj) -> None:
     spec = pod.get("spec") or {}
-    pod_spec(errs, "spec", spec)
+    pod_annotations(errs, "metadata.annotations", pod["metadata"].get("annotations") or {})
+    _spec_of_pod(errs, spec)
     if spec.get("ephemeralContainers"):
         errs.append(field.forbidden("spec.ephemeralContainers", "cannot be set on create"))
+    if spec.get("nodeName") and spec.get("schedulingGates"):
+        errs.append(field.forbidden("spec.nodeName", "cannot be set until all schedulingGates have been cleared"))
+
+
+def pod_annotations(errs: Errors, path: str, found: Obj) -> None:
+    """Annotations that mean something to Kubernetes itself."""
+    cost = found.get(DELETION_COST)
+    if cost is not None and not (_INT32.fullmatch(cost) and -2**31 <= int(cost) < 2**31):
+        errs.append(field.invalid(f"{path}[{DELETION_COST}]", cost, "must be a 32bit integer"))
+
+
+def _spec_of_pod(errs: Errors, spec: Obj) -> None:
+    """The spec of a Pod proper, which is held to a little more than that of a template."""
+    pod_spec(errs, "spec", spec)
+    for part in ("containers", "initContainers", "ephemeralContainers"):
+        for index, container in enumerate(spec.get(part) or ()):
+            image = container.get("image", "")
+            if image != image.strip():
+                errs.append(field.invalid(f"spec.{part}[{index}].image", image,
+                                          "must not have leading or trailing whitespace"))
+    if spec.get("serviceAccountName"):
+        return
+    for index, volume in enumerate(spec.get("volumes") or ()):
+        for number, source in enumerate((volume.get("projected") or {}).get("sources") or ()):
+            if source.get("serviceAccountToken") is not None:
+                errs.append(field.forbidden(f"spec.volumes[{index}].projected.sources[{number}].serviceAccountToken",
+                                            "must not be specified when serviceAccountName is not set"))
 
 
 def pod_spec(errs: Errors, path: str, spec: Obj) -> None:
@@ -70,16 +101,35 @@ def pod_spec(errs: Errors, path: str, spec: Obj) -> None:
         each(errs, f"{path}.readinessGates[{index}].conditionType", kind, names.qualified_name(kind))
     _gates(errs, f"{path}.schedulingGates", spec.get("schedulingGates"))
     if spec.get("overhead"):
-        resource_list(errs, f"{path}.overhead", spec["overhead"])
+        container_resources(errs, f"{path}.overhead", {"limits": spec["overhead"]}, ())
     if spec.get("preemptionPolicy"):
         one_of(errs, f"{path}.preemptionPolicy", spec["preemptionPolicy"], ("Never", "PreemptLowerPriority"))
-    if spec.get("os"):
-        one_of(errs, f"{path}.os.name", spec["os"].get("name"), ("linux", "windows"))
-    claims = [claim.get("name", "") for claim in spec.get("resourceClaims") or ()]
-    for index, name in enumerate(claims):
-        if name in claims[:index]:
-            errs.append(field.duplicate(f"{path}.resourceClaims[{index}]", name))
-        each(errs, f"{path}.resourceClaims[{index}].name", name, names.dns_label(name))
+    if spec.get("os") is not None:
+        if not spec["os"].get("name"):
+            errs.append(field.required(f"{path}.os.name", "cannot be empty"))
+        else:
+            one_of(errs, f"{path}.os", spec["os"]["name"], ("linux", "windows"))
+    if spec.get("resourceClaims"):
+        _claims(errs, f"{path}.resourceClaims", spec["resourceClaims"])
+
+
+def _claims(errs: Errors, path: str, claims: list[dict[str, Any]]) -> None:
+    seen = set()
+    for index, claim in enumerate(claims):
+        at, name = f"{path}[{index}]", claim.get("name", "")
+        if not name:
+            errs.append(field.required(f"{at}.name"))
+        elif name in seen:
+            errs.append(field.duplicate(f"{at}.name", name))
+        else:
+            each(errs, f"{at}.name", name, names.dns_label(name))
+        seen.add(name)
+        given = [key for key in ("resourceClaimName", "resourceClaimTemplateName") if claim.get(key) is not None]
+        if len(given) != 1:
+            errs.append(field.invalid(at, claim, "must specify one of: `resourceClaimName`, "
+                                      "`resourceClaimTemplateName`"))
+        for key in given:
+            each(errs, f"{at}.{key}", claim[key], names.dns_subdomain(claim[key]))
 
 
 def _names(errs: Errors, path: str, spec: Obj) -> None:
@@ -111,6 +161,7 @@ def _dns_config(errs: Errors, path: str, config: Obj | None, policy: str | None)
         elif not config.get("nameservers"):
             errs.append(field.required(f"{path}.nameservers",
                                        "must provide at least one DNS nameserver when `dnsPolicy` is None"))
+            return
     if not config:
         return
     servers, searches = config.get("nameservers") or [], config.get("searches") or []
@@ -136,32 +187,48 @@ def _dns_config(errs: Errors, path: str, config: Obj | None, policy: str | None)
 def update_pod(errs: Errors, new: Obj, old: Obj) -> None:
     """A plain update.  The spec itself is only checked again where it changed."""
     spec, before = new.get("spec") or {}, old.get("spec") or {}
+    pod_annotations(errs, "metadata.annotations", new["metadata"].get("annotations") or {})
     if spec is before or spec == before:
         return
-    pod_spec(errs, "spec", spec)
+    _spec_of_pod(errs, spec)
     for name in ("containers", "initContainers"):
         if len(spec.get(name) or ()) != len(before.get(name) or ()):
             errs.append(field.forbidden(f"spec.{name}", "pod updates may not add or remove containers"))
             return
-    _deadline(errs, spec.get("activeDeadlineSeconds"), before.get("activeDeadlineSeconds"))
+    if not _deadline(errs, spec.get("activeDeadlineSeconds"), before.get("activeDeadlineSeconds")):
+        return
     _only_added_tolerations(errs, spec.get("tolerations") or [], before.get("tolerations") or [])
     gates = {gate.get("name") for gate in before.get("schedulingGates") or ()}
-    for gate in spec.get("schedulingGates") or ():
+    for index, gate in enumerate(spec.get("schedulingGates") or ()):
         if gate.get("name") not in gates:
-            errs.append(field.forbidden("spec.schedulingGates", "only deletion is allowed, but found new scheduling "
-                                        f"gate '{gate.get('name')}'"))
-    if _fixed(spec, bool(gates)) != _fixed(before, bool(gates)) and not errs:
+            errs.append(field.forbidden(f"spec.schedulingGates[{index}].name", "only deletion is allowed, but found "
+                                        f"new scheduling gate '{gate.get('name')}'"))
+    if qos_class(spec) != qos_class(before):
+        errs.append(field.invalid("metadata", qos_class(spec), "Pod QoS is immutable"))
+    if gates:
+        _steered(errs, spec, before)
+    if _fixed(spec, before, bool(gates)) != _fixed(before, before, bool(gates)):
         errs.append(field.forbidden("spec", f"pod updates may not change fields other than {_MUTABLE}\n"))
 
 
-def _deadline(errs: Errors, new: int | None, old: int | None) -> None:
-    if old is None or new == old:
-        return
+def _steered(errs: Errors, spec: Obj, before: Obj) -> None:
+    """A Pod that waits behind a gate may be narrowed down to fewer nodes, never widened."""
+    wanted, was = spec.get("nodeSelector") or {}, before.get("nodeSelector") or {}
+    if any(wanted.get(key) != value for key, value in was.items()):
+        errs.append(field.invalid("spec.nodeSelector", wanted,
+                                  "only additions are allowed (no mutations or deletions)"))
+
+
+def _deadline(errs: Errors, new: int | None, old: int | None) -> bool:
+    """Whether the rest of the update is worth looking at."""
     if new is None:
-        errs.append(field.invalid("spec.activeDeadlineSeconds", None, "must not update from a positive integer to nil "
-                                  "value"))
-    elif new > old:
+        if old is not None:
+            errs.append(field.invalid("spec.activeDeadlineSeconds", None, "must not update from a positive integer to "
+                                      "nil value"))
+    elif old is not None and new > old:
         errs.append(field.invalid("spec.activeDeadlineSeconds", new, "must be less than or equal to previous value"))
+        return False
+    return new is None or new >= 0
 
 
 def _only_added_tolerations(errs: Errors, new: list[Any], old: list[Any]) -> None:
@@ -174,49 +241,65 @@ def _only_added_tolerations(errs: Errors, new: list[Any], old: list[Any]) -> Non
                                     "existing toleration can not be modified except its tolerationSeconds"))
 
 
-def _fixed(spec: Obj, gated: bool) -> dict[str, Any]:
+def _fixed(spec: Obj, before: Obj, gated: bool) -> dict[str, Any]:
     """The spec without what an update may change."""
-    free = {"activeDeadlineSeconds", "tolerations", "schedulingGates", "ephemeralContainers"}
+    free = {"activeDeadlineSeconds", "tolerations", "schedulingGates"}
     if gated:
-        free |= {"nodeSelector", "affinity"}  # a Pod that is not yet scheduled can still be steered
+        free.add("nodeSelector")
     fixed = {key: value for key, value in spec.items() if key not in free}
+    if gated and fixed.get("affinity"):
+        fixed["affinity"] = {key: value for key, value in fixed["affinity"].items() if key != "nodeAffinity"} or None
     for name in ("containers", "initContainers"):
         if spec.get(name):
             fixed[name] = [{**container, "image": None} for container in spec[name]]
-    if (spec.get("terminationGracePeriodSeconds") or 0) <= 1:
-        fixed["terminationGracePeriodSeconds"] = 1
-    return fixed
+    if (before.get("terminationGracePeriodSeconds") or 0) < 0 and spec.get("terminationGracePeriodSeconds") == 1:
+        fixed["terminationGracePeriodSeconds"] = before["terminationGracePeriodSeconds"]
+    return {key: value for key, value in fixed.items() if value is not None}
 
 
 def status_pod(errs: Errors, new: Obj, old: Obj) -> None:
-    if (new.get("spec") or {}).get("nodeName") != (old.get("spec") or {}).get("nodeName"):
-        errs.append(field.forbidden("spec.nodeName", "may not be changed directly"))
+    spec = old.get("spec") or {}
+    if (new.get("spec") or {}).get("nodeName") != spec.get("nodeName"):
+        errs.append(field.forbidden("status.nodeName", "may not be changed directly"))
     status, before = new.get("status") or {}, old.get("status") or {}
     nominated = status.get("nominatedNodeName")
-    if nominated:
+    if nominated and nominated != before.get("nominatedNodeName"):
         each(errs, "status.nominatedNodeName", nominated, names.dns_subdomain(nominated))
-    never = (new.get("spec") or {}).get("restartPolicy") == "Never"
-    for group in ("containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses"):
-        _container_states(errs, f"status.{group}", status.get(group), before.get(group),
-                          never and group == "containerStatuses")
-    for index, address in enumerate(status.get("podIPs") or ()):
-        ip(errs, f"podIPs[{index}].ip", address.get("ip", ""))
+    for index, condition in enumerate(status.get("conditions") or ()):
+        kind = condition.get("type", "")
+        if not names.is_qualified_name(kind):
+            each(errs, f"metadata.conditions[{index}].Type", kind, names.qualified_name(kind))
+    policy = spec.get("restartPolicy", "Always")
+    sidecars = {c.get("name") for c in spec.get("initContainers") or () if c.get("restartPolicy") == "Always"}
+    _container_states(errs, "containerStatuses", status, before, policy, set())
+    _container_states(errs, "initContainerStatuses", status, before, policy, sidecars)
+    _container_states(errs, "ephemeralContainerStatuses", status, before, "Never", set())
+    for name in ("podIPs", "hostIPs"):
+        for index, address in enumerate(status.get(name) or ()):
+            ip(errs, f"status.{name}[{index}]", address.get("ip", ""))
 
 
-def _container_states(errs: Errors, path: str, new: Any, old: Any, final: bool) -> None:
-    before = {status.get("name"): status for status in old or ()}
-    for index, status in enumerate(new or ()):
-        earlier = before.get(status.get("name"), {})
-        ended = "terminated" in (earlier.get("state") or {})
-        if final and ended and "terminated" not in (status.get("state") or {}):
-            errs.append(field.forbidden(f"{path}[{index}].state",
+def _container_states(errs: Errors, part: str, new: Obj, old: Obj, policy: str, restartable: set[Any]) -> None:
+    """What has ended for good does not come back."""
+    if policy == "Always":
+        return
+    now = {status.get("name"): status for status in new.get(part) or ()}
+    for index, earlier in enumerate(old.get(part) or ()):
+        ended = (earlier.get("state") or {}).get("terminated")
+        if ended is None or earlier.get("name") in restartable:
+            continue
+        if ended.get("exitCode", 0) != 0 and policy == "OnFailure":
+            continue
+        status = now.get(earlier.get("name"))
+        if status is not None and (status.get("state") or {}).get("terminated") is None:
+            errs.append(field.forbidden(f"status.{part}[{index}].state",
                                         "may not be transitioned to non-terminated state"))
 
 
 def update_ephemeral(errs: Errors, new: Obj, old: Obj) -> None:
     """The ephemeralcontainers subresource: add, never change or take away.  The API resets all other fields."""
     spec, before = new.get("spec") or {}, old.get("spec") or {}
-    pod_spec(errs, "spec", spec)
+    _spec_of_pod(errs, spec)
     now = {container.get("name"): container for container in spec.get("ephemeralContainers") or ()}
     for container in before.get("ephemeralContainers") or ():
         found = now.get(container.get("name"))
@@ -231,7 +314,14 @@ def update_ephemeral(errs: Errors, new: Obj, old: Obj) -> None:
 def update_resize(errs: Errors, new: Obj, old: Obj) -> None:
     """The resize subresource: resources of containers, and the QoS class stays."""
     spec, before = new.get("spec") or {}, old.get("spec") or {}
-    pod_spec(errs, "spec", spec)
+    _spec_of_pod(errs, spec)
+    for name in ("containers", "initContainers"):
+        for index, (container, was) in enumerate(zip(spec.get(name) or (), before.get(name) or (), strict=False)):
+            for kind in ("limits", "requests"):
+                left = (container.get("resources") or {}).get(kind) or {}
+                if any(key not in left for key in (was.get("resources") or {}).get(kind) or ()):
+                    errs.append(field.forbidden(f"spec.{name}[{index}].resources.{kind}",
+                                                f"resource {kind} cannot be removed"))
     if qos_class(spec) != qos_class(before):
         errs.append(field.invalid("spec", qos_class(spec), "Pod QOS Class may not change as a result of resizing"))
     if _without_resources(spec) != _without_resources(before):

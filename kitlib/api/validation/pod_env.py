@@ -39,9 +39,9 @@ def environment(errs: Errors, place: str, container: Obj) -> None:
         for name in found:
             named(errs, f"{at}.{name}.name", source[name].get("name"), names.dns_subdomain)
         if not found:
-            errs.append(field.invalid(at, "", f"{_ONE}`configMapRef` or `secretRef`"))
+            errs.append(field.invalid(f"{place}.envFrom", "", f"{_ONE}`configMapRef` or `secretRef`"))
         elif len(found) > 1:
-            errs.append(field.invalid(at, "", _BOTH))
+            errs.append(field.invalid(f"{place}.envFrom", "", _BOTH))
 
 
 def _value_from(errs: Errors, path: str, source: Obj, value: str | None) -> None:
@@ -58,8 +58,7 @@ def _value_from(errs: Errors, path: str, source: Obj, value: str | None) -> None
                 if not reference.get(key):
                     errs.append(field.required(f"{at}.{key}"))
         else:
-            if not reference.get("name"):
-                errs.append(field.required(f"{at}.name"))
+            each(errs, f"{at}.name", reference.get("name", ""), names.dns_subdomain(reference.get("name", "")))
             named(errs, f"{at}.key", reference.get("key"), names.config_map_key)
     if not found:
         errs.append(field.invalid(path, "", f"{_ONE}`fieldRef`, `resourceFieldRef`, `configMapKeyRef`, `secretKeyRef` "

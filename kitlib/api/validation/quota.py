@@ -6,15 +6,16 @@ Source: k8s.io/kubernetes/pkg/apis/core/validation (ValidateLimitRange, Validate
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import Any
 
 from kitlib.api.validation.common import Errors, Obj, each
-from kitlib.api.validation.resources import QUOTA, STANDARD, amount
+from kitlib.api.validation.resources import QUOTA, amount, container_resource_name, is_native, resource_name
 from kitlib.objects import field, names, quantity
 
 _PARTS = ("max", "min", "default", "defaultRequest", "maxLimitRequestRatio")
 _SCOPES = frozenset(("Terminating", "NotTerminating", "BestEffort", "NotBestEffort", "PriorityClass",
                      "CrossNamespacePodAffinity", "VolumeAttributesClass"))
-_OF_COMPUTE = ("cpu", "memory", "requests.cpu", "requests.memory", "limits.cpu", "limits.memory", "pods")
+_OF_PODS = ("cpu", "memory", "requests.cpu", "requests.memory", "limits.cpu", "limits.memory", "pods")
 
 
 def create_limitrange(errs: Errors, obj: Obj) -> None:
@@ -24,6 +25,8 @@ def create_limitrange(errs: Errors, obj: Obj) -> None:
         kind = limit.get("type", "")
         if not names.is_qualified_name(kind):
             each(errs, f"{at}.type", kind, names.qualified_name(kind))
+        elif "/" not in kind and kind not in ("Container", "PersistentVolumeClaim", "Pod"):
+            errs.append(field.invalid(f"{at}.type", kind, "must be a standard limit type or fully qualified"))
         if kind in seen:
             errs.append(field.duplicate(f"{at}.type", kind))
         seen.add(kind)
@@ -33,20 +36,16 @@ def create_limitrange(errs: Errors, obj: Obj) -> None:
                 errs.append(field.forbidden(f"{at}.{part}", "may not be specified when `type` is 'Pod'"))
                 continue
             for name in found:
-                _limited_name(errs, f"{at}.{part}[{name}]", name)
+                if kind in ("Container", "Pod"):
+                    container_resource_name(errs, f"{at}.{part}[{name}]", name)
+                else:
+                    resource_name(errs, f"{at}.{part}[{name}]", name)
         bounded = {*(limit.get("min") or ()), *(limit.get("max") or ())}
         if kind == "PersistentVolumeClaim" and "storage" not in bounded:
             errs.append(field.required(f"{at}.limits", "either minimum or maximum storage value is required, but "
                                        "neither was provided"))
         for name in {name for part in _PARTS for name in limit.get(part) or ()}:
             _order(errs, at, name, limit)
-
-
-def _limited_name(errs: Errors, path: str, name: str) -> None:
-    if not names.is_qualified_name(name):
-        each(errs, path, name, names.qualified_name(name))
-    elif "/" not in name and name not in STANDARD and not name.startswith("hugepages-"):
-        errs.append(field.invalid(path, name, "must be a standard limit type or fully qualified"))
 
 
 def _order(errs: Errors, at: str, name: str, limit: Obj) -> None:
@@ -70,6 +69,12 @@ def _order(errs: Errors, at: str, name: str, limit: Obj) -> None:
               "default request value {} is greater than default limit value {}")
         check("min", "default", "default", "min value {} is greater than default value {}")
         check("default", "max", "default", "default value {} is greater than max value {}")
+        exact = not is_native(name) or name.startswith("hugepages-")
+        wanted, most = value("defaultRequest"), value("default")
+        if exact and wanted is not None and most is not None and wanted != most:
+            errs.append(field.invalid(f"{at}.defaultRequest[{name}]", limit["defaultRequest"][name], "default value "
+                                      f"{limit['default'][name]} must equal to defaultRequest value "
+                                      f"{limit['defaultRequest'][name]} in {name}"))
     ratio, low, high = value("maxLimitRequestRatio"), value("min"), value("max")
     if ratio is not None and ratio < 1:
         errs.append(field.invalid(f"{at}.maxLimitRequestRatio[{name}]", limit["maxLimitRequestRatio"][name],
@@ -87,8 +92,10 @@ def create_resourcequota(errs: Errors, obj: Obj) -> None:
     scopes = spec.get("scopes") or []
     if scopes:
         _scopes(errs, scopes, spec.get("hard") or {})
-    for index, expression in enumerate((spec.get("scopeSelector") or {}).get("matchExpressions") or ()):
-        _scope_expression(errs, f"spec.scopeSelector.matchExpressions[{index}]", expression)
+    expressions = (spec.get("scopeSelector") or {}).get("matchExpressions") or ()
+    for expression in expressions:
+        _scope_expression(errs, "spec.scopeSelector.matchExpressions", expression, spec.get("hard") or {})
+    _conflicting(errs, "spec.scopeSelector.matchExpressions", [e.get("scopeName") for e in expressions])
 
 
 def _quota_entry(errs: Errors, path: str, name: str, value: str) -> None:
@@ -99,22 +106,37 @@ def _quota_entry(errs: Errors, path: str, name: str, value: str) -> None:
     amount(errs, path, name, value)
 
 
+def _fits(scope: str, resource: str) -> bool:
+    """Whether a scope means anything for a resource that quotas know."""
+    if resource not in QUOTA or scope not in _SCOPES or scope == "VolumeAttributesClass":
+        return True
+    return resource == "pods" if scope == "BestEffort" else resource in _OF_PODS
+
+
 def _scopes(errs: Errors, scopes: list[str], hard: Obj) -> None:
     path = "spec.scopes"
     for scope in scopes:
         if scope not in _SCOPES:
             errs.append(field.invalid(path, scopes, "unsupported scope"))
-        elif scope == "BestEffort" and any(name in _OF_COMPUTE[:-1] for name in hard):
+        if not all(_fits(scope, resource) for resource in hard):
             errs.append(field.invalid(path, scopes, "unsupported scope applied to resource"))
+    _conflicting(errs, path, scopes)
+
+
+def _conflicting(errs: Errors, path: str, scopes: list[Any]) -> None:
     for one, other in (("BestEffort", "NotBestEffort"), ("Terminating", "NotTerminating")):
         if one in scopes and other in scopes:
             errs.append(field.invalid(path, scopes, "conflicting scopes"))
 
 
-def _scope_expression(errs: Errors, path: str, expression: Obj) -> None:
-    name, operator, values = expression.get("scopeName"), expression.get("operator"), expression.get("values")
+def _scope_expression(errs: Errors, path: str, expression: Obj, hard: Obj) -> None:
+    name, operator, values = expression.get("scopeName", ""), expression.get("operator"), expression.get("values")
     if name not in _SCOPES:
         errs.append(field.invalid(f"{path}.scopeName", name, "unsupported scope"))
+    if not all(_fits(name, resource) for resource in hard):
+        errs.append(field.invalid(path, name, "unsupported scope applied to resource"))
+    if name in _SCOPES and name not in ("PriorityClass", "VolumeAttributesClass") and operator != "Exists":
+        errs.append(field.invalid(f"{path}.operator", operator, f"must be 'Exist' when scope is {name}"))
     if operator in ("In", "NotIn"):
         if not values:
             errs.append(field.required(f"{path}.values",

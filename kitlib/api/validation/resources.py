@@ -5,7 +5,7 @@ Source: k8s.io/kubernetes/pkg/apis/core/validation (ValidateResourceRequirements
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 
 from kitlib.api.validation.common import Errors, Obj, each, not_negative_quantity
 from kitlib.objects import field, names, quantity
@@ -45,13 +45,6 @@ def amount(errs: Errors, path: str, name: str, value: str) -> None:
         errs.append(field.invalid(path, value, NOT_INTEGER))
 
 
-def resource_list(errs: Errors, path: str, found: Mapping[str, str] | None) -> None:
-    """Names and amounts of a plain list: overhead, capacity."""
-    for name, value in (found or {}).items():
-        resource_name(errs, f"{path}[{name}]", name)
-        amount(errs, f"{path}[{name}]", name, value)
-
-
 def container_resources(errs: Errors, path: str, found: Obj, claims: Collection[str]) -> None:
     limits, requests = found.get("limits") or {}, found.get("requests") or {}
     for name, value in limits.items():
@@ -80,13 +73,18 @@ def container_resources(errs: Errors, path: str, found: Obj, claims: Collection[
             errs.append(field.not_found(f"{path}.claims[{index}]", claim["name"]))
 
 
+def container_resource_name(errs: Errors, path: str, name: str) -> None:
+    if name in _CONTAINER:
+        return
+    resource_name(errs, path, name)
+    if "/" not in name and not name.startswith("hugepages-"):
+        errs.append(field.invalid(path, name, "must be a standard resource for containers"))
+    elif "/" in name and not is_native(name) and not is_extended(name):
+        errs.append(field.invalid(path, name, "doesn't follow extended resource name standard"))
+
+
 def _container_entry(errs: Errors, path: str, name: str, value: str) -> None:
-    if name not in _CONTAINER:
-        resource_name(errs, path, name)
-        if "/" not in name and not name.startswith("hugepages-"):
-            errs.append(field.invalid(path, name, "must be a standard resource for containers"))
-        elif "/" in name and not is_native(name) and not is_extended(name):
-            errs.append(field.invalid(path, name, "doesn't follow extended resource name standard"))
+    container_resource_name(errs, path, name)
     amount(errs, path, name, value)
 
 

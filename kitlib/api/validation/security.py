@@ -48,10 +48,12 @@ def _sysctls(errs: Errors, path: str, found: list[Obj] | tuple[()], spec: Obj) -
         seen.add(name)
 
 
-def container_security(errs: Errors, path: str, context: Obj) -> None:
+def container_security(errs: Errors, path: str, context: Obj, host_users: bool) -> None:
     for name in ("runAsUser", "runAsGroup"):
         in_range(errs, f"{path}.{name}", context.get(name), 0, _LARGEST_ID)
     one_of(errs, f"{path}.procMount", context.get("procMount"), ("Default", "Unmasked"), False)
+    if host_users and context.get("procMount") == "Unmasked":
+        errs.append(field.invalid(f"{path}.procMount", "Unmasked", "`hostUsers` must be false to use `Unmasked`"))
     if context.get("allowPrivilegeEscalation") is False:
         if context.get("privileged"):
             errs.append(field.invalid(path, dict(context),

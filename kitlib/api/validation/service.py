@@ -18,7 +18,6 @@ from kitlib.api.validation.common import (
     Obj,
     cidr,
     each,
-    in_range,
     ip,
     ip_address,
     label_name,
@@ -33,6 +32,7 @@ from kitlib.objects import field, names
 HEADLESS = "None"
 _TYPES = ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")
 _DAY = 86400
+_KUBELET = 10250
 
 
 def addresses(spec: Obj) -> list[str]:
@@ -48,6 +48,10 @@ def create_service(errs: Errors, obj: Obj) -> None:
         errs.append(field.required("spec.ports"))
     if kind in ("LoadBalancer", "NodePort") and headless:
         errs.append(field.invalid("spec.clusterIPs[0]", HEADLESS, f"may not be set to 'None' for {kind} services"))
+    for index, port in enumerate(ports):
+        if kind == "LoadBalancer" and port.get("port") == _KUBELET:
+            errs.append(field.invalid(f"spec.ports[{index}]", _KUBELET,
+                                      f"may not expose port {_KUBELET} externally since it is used by kubelet"))
     if kind == "ExternalName":
         _external_name(errs, spec, ips)
     _ports(errs, ports, kind)
@@ -113,14 +117,25 @@ def _affinity(errs: Errors, spec: Obj) -> None:
     affinity, config = spec.get("sessionAffinity"), spec.get("sessionAffinityConfig")
     one_of(errs, "spec.sessionAffinity", affinity, ("ClientIP", "None"))
     if affinity == "ClientIP":
-        seconds = ((config or {}).get("clientIP") or {}).get("timeoutSeconds")
-        if seconds is None:
-            errs.append(field.required("spec.sessionAffinityConfig",
-                                       "when session affinity type is ClientIP"))
-        in_range(errs, "spec.sessionAffinityConfig.clientIP.timeoutSeconds", seconds, 1, _DAY)
+        _client_ip(errs, "spec.sessionAffinityConfig", config)
     elif affinity == "None" and config:
         errs.append(field.forbidden("spec.sessionAffinityConfig",
                                     "must not be set when session affinity is None"))
+
+
+def _client_ip(errs: Errors, path: str, config: Obj | None) -> None:
+    why = "when session affinity type is ClientIP"
+    if config is None:
+        errs.append(field.required(path, why))
+    elif config.get("clientIP") is None:
+        errs.append(field.required(f"{path}.clientIP", why))
+    else:
+        seconds = config["clientIP"].get("timeoutSeconds")
+        if seconds is None:
+            errs.append(field.required(f"{path}.clientIP.timeoutSeconds", why))
+        elif not 0 < seconds <= _DAY:
+            errs.append(field.invalid(f"{path}.clientIP.timeoutSeconds", seconds,
+                                      f"must be greater than 0 and less than {_DAY}"))
 
 
 def _families(errs: Errors, spec: Obj, ips: list[str]) -> None:
@@ -151,15 +166,16 @@ def _families(errs: Errors, spec: Obj, ips: list[str]) -> None:
 
 
 def _balancing(errs: Errors, spec: Obj, kind: str | None) -> None:
-    for index, network in enumerate(spec.get("loadBalancerSourceRanges") or ()):
-        if kind != "LoadBalancer":
-            errs.append(field.forbidden(f"spec.LoadBalancerSourceRanges[{index}]",
-                                        "may only be used when `type` is 'LoadBalancer'"))
-            break
+    ranges = spec.get("loadBalancerSourceRanges") or ()
+    if ranges and kind != "LoadBalancer":
+        errs.append(field.forbidden("spec.LoadBalancerSourceRanges", "may only be used when `type` is 'LoadBalancer'"))
+    for index, network in enumerate(ranges):
         cidr(errs, f"spec.LoadBalancerSourceRanges[{index}]", network.strip())
     policy = spec.get("externalTrafficPolicy")
-    one_of(errs, "spec.externalTrafficPolicy", policy, ("Cluster", "Local"), False)
-    if policy and kind not in ("NodePort", "LoadBalancer") and not spec.get("externalIPs"):
+    accessible = kind in ("NodePort", "LoadBalancer") or (kind == "ClusterIP" and spec.get("externalIPs"))
+    if accessible:
+        one_of(errs, "spec.externalTrafficPolicy", policy, ("Cluster", "Local"), False)
+    elif policy:
         errs.append(field.invalid("spec.externalTrafficPolicy", policy,
                                   "may only be set for externally-accessible services"))
     one_of(errs, "spec.internalTrafficPolicy", spec.get("internalTrafficPolicy"), ("Cluster", "Local"), False)
@@ -200,5 +216,13 @@ def status_service(errs: Errors, new: Obj, old: Obj) -> None:
     for index, point in enumerate(ingress):
         if point.get("ip"):
             ip(errs, f"{at}[{index}].ip", point["ip"])
+        mode = point.get("ipMode")
+        if mode is not None and not point.get("ip"):
+            errs.append(field.forbidden(f"{at}[{index}].ipMode", "may not be specified when `ip` is not set"))
+        elif mode is not None:
+            one_of(errs, f"{at}[{index}].ipMode", mode, ("Proxy", "VIP"))
         if point.get("hostname"):
+            if ip_address(point["hostname"]) is not None:
+                errs.append(field.invalid(f"{at}[{index}].hostname", point["hostname"],
+                                          "must be a DNS name, not an IP address"))
             each(errs, f"{at}[{index}].hostname", point["hostname"], names.dns_subdomain(point["hostname"]))

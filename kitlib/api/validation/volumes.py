@@ -108,9 +108,9 @@ def update_persistentvolume(errs: Errors, new: Obj, old: Obj) -> None:
     if _volume_source(spec) != _volume_source(before):
         errs.append(field.forbidden("spec.persistentvolumesource",
                                     "spec.persistentvolumesource is immutable after creation"))
-    immutable(errs, "spec.volumeMode", spec.get("volumeMode"), before.get("volumeMode"))
+    immutable(errs, "volumeMode", spec.get("volumeMode"), before.get("volumeMode"))
     if before.get("nodeAffinity") is not None:
-        immutable(errs, "spec.nodeAffinity", spec.get("nodeAffinity"), before["nodeAffinity"])
+        immutable(errs, "nodeAffinity", spec.get("nodeAffinity"), before["nodeAffinity"])
 
 
 def _volume_source(spec: Obj) -> dict[str, Any]:
@@ -154,17 +154,23 @@ def update_persistentvolumeclaim(errs: Errors, new: Obj, old: Obj) -> None:
     if not before.get("storageClassName") and spec.get("storageClassName"):
         fixed["storageClassName"] = was["storageClassName"] = None  # a default class that came later
     if (new.get("status") or {}).get("phase") == "Bound":
-        fixed["resources"] = was["resources"] = None
-        fixed["volumeAttributesClassName"] = was["volumeAttributesClassName"] = None
+        fixed["resources"], was["resources"] = _but_storage(spec), _but_storage(before)
+    fixed["volumeAttributesClassName"] = was["volumeAttributesClassName"] = None
     if {k: v for k, v in fixed.items() if v is not None} != {k: v for k, v in was.items() if v is not None}:
         errs.append(field.forbidden("spec", _FIXED))
-        return
+    immutable(errs, "volumeMode", spec.get("volumeMode"), before.get("volumeMode"))
     size, size_before = (((s.get("resources") or {}).get("requests") or {}).get("storage") for s in (spec, before))
     granted = ((old.get("status") or {}).get("capacity") or {}).get("storage")
     if not size or not size_before or quantity.parse(size) >= quantity.parse(size_before):
         return
-    if not granted or quantity.parse(size) <= quantity.parse(granted):
+    if granted and quantity.parse(size) <= quantity.parse(granted):
         errs.append(field.forbidden("spec.resources.requests.storage", "field can not be less than status.capacity"))
+
+
+def _but_storage(spec: Obj) -> dict[str, Any]:
+    resources = spec.get("resources") or {}
+    requests = {key: value for key, value in (resources.get("requests") or {}).items() if key != "storage"}
+    return {**resources, "requests": requests}
 
 
 def status_persistentvolumeclaim(errs: Errors, new: Obj, old: Obj) -> None:

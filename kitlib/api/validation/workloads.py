@@ -24,7 +24,7 @@ from kitlib.api.validation.common import (
     selects,
 )
 from kitlib.api.validation.meta import annotation_map
-from kitlib.api.validation.pod import pod_spec
+from kitlib.api.validation.pod import pod_annotations, pod_spec
 from kitlib.objects import field
 
 MISMATCH = "`selector` does not match template `labels`"
@@ -33,8 +33,9 @@ MISMATCH = "`selector` does not match template `labels`"
 def pod_template(errs: Errors, path: str, template: Obj) -> None:
     """A template's labels, annotations and spec."""
     meta = template.get("metadata") or {}
-    labels(errs, f"{path}.metadata.labels", meta.get("labels"))
-    annotation_map(errs, f"{path}.metadata.annotations", meta.get("annotations") or {})
+    labels(errs, f"{path}.labels", meta.get("labels"))  # so the real server writes it: without "metadata"
+    annotation_map(errs, f"{path}.annotations", meta.get("annotations") or {})
+    pod_annotations(errs, f"{path}.annotations", meta.get("annotations") or {})
     pod_spec(errs, f"{path}.spec", template.get("spec") or {})
     if (template.get("spec") or {}).get("ephemeralContainers"):
         errs.append(field.forbidden(f"{path}.spec.ephemeralContainers", "ephemeral containers not allowed in pod "
@@ -52,24 +53,31 @@ def always_running(errs: Errors, path: str, template: Obj, owner: str) -> None:
                                     f"activeDeadlineSeconds in {owner} is not Supported"))
 
 
-def selector_and_template(errs: Errors, spec: Obj, kind: str, owner: str) -> None:
-    """The pair that every workload of the apps group has."""
-    selector, template = spec.get("selector"), spec.get("template") or {}
-    matched: bool | None = True
+def selector_matches(errs: Errors, spec: Obj, kind: str, *, needed: bool = True) -> bool:
+    """Check the selector, and that it finds what the template makes.  False if it cannot be used at all."""
+    selector = spec.get("selector")
+    found = ((spec.get("template") or {}).get("metadata") or {}).get("labels")
+    matched: bool | None = False  # a selector that is not there finds nothing
     if selector is None:
-        errs.append(field.required("spec.selector"))
+        if needed:
+            errs.append(field.required("spec.selector"))
     else:
         label_selector(errs, "spec.selector", selector)
-        if not selector.get("matchLabels") and not selector.get("matchExpressions"):
+        empty = not selector.get("matchLabels") and not selector.get("matchExpressions")
+        if empty:
             errs.append(field.invalid("spec.selector", selector, f"empty selector is invalid for {kind}"))
-        else:
-            matched = selects(selector, (template.get("metadata") or {}).get("labels"))
-    if matched is None:
-        errs.append(field.invalid("spec.selector", selector, "invalid label selector"))
+        matched = True if empty else selects(selector, found)
+    if matched is False:
+        errs.append(field.invalid("spec.template.metadata.labels", found, MISMATCH))
+    return matched is not None
+
+
+def selector_and_template(errs: Errors, spec: Obj, kind: str, owner: str) -> None:
+    """The pair that Deployments and ReplicaSets have."""
+    if not selector_matches(errs, spec, kind):
+        errs.append(field.invalid("spec.selector", spec.get("selector"), "invalid label selector"))
         return
-    if not matched:
-        errs.append(field.invalid("spec.template.metadata.labels", (template.get("metadata") or {}).get("labels"),
-                                  MISMATCH))
+    template = spec.get("template") or {}
     pod_template(errs, "spec.template", template)
     always_running(errs, "spec.template", template, owner)
 
@@ -92,7 +100,7 @@ def _strategy(errs: Errors, strategy: Obj) -> None:
         if rolling is not None:
             errs.append(field.forbidden(at, "may not be specified when strategy `type` is 'Recreate'"))
     elif kind != "RollingUpdate":
-        errs.append(field.not_supported("spec.strategy.type", kind or "", ("Recreate", "RollingUpdate")))
+        errs.append(field.not_supported("spec.strategy", dict(strategy), ("Recreate", "RollingUpdate")))
     elif rolling is None:
         errs.append(field.required(at, "this should be defaulted and never be nil"))
     else:
@@ -125,7 +133,9 @@ def update_replicaset(errs: Errors, new: Obj, old: Obj) -> None:
 def create_daemonset(errs: Errors, obj: Obj) -> None:
     spec = obj.get("spec") or {}
     not_negative_fields(errs, "spec", spec, "minReadySeconds", "revisionHistoryLimit")
-    selector_and_template(errs, spec, "daemonset", "DaemonSet")
+    selector_matches(errs, spec, "daemonset", needed=False)
+    pod_template(errs, "spec.template", spec.get("template") or {})
+    always_running(errs, "spec.template", spec.get("template") or {}, "DaemonSet")
     strategy = spec.get("updateStrategy") or {}
     kind, rolling = strategy.get("type"), strategy.get("rollingUpdate")
     at = "spec.updateStrategy"
@@ -135,7 +145,7 @@ def create_daemonset(errs: Errors, obj: Obj) -> None:
         else:
             _rolling_daemons(errs, f"{at}.rollingUpdate", rolling)
     elif kind != "OnDelete":
-        errs.append(field.not_supported(f"{at}.type", kind or "", ("OnDelete", "RollingUpdate")))
+        errs.append(field.not_supported(at, dict(strategy), ("OnDelete", "RollingUpdate")))
 
 
 def _rolling_daemons(errs: Errors, path: str, rolling: Mapping[str, int | str]) -> None:
