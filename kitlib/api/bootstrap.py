@@ -54,7 +54,7 @@ def _api_services(api: ApiServer) -> None:
     """One APIService per group and version: the aggregation layer's list of who serves what (here always: we)."""
     for priority, group in enumerate(api.registry.groups()):
         for position, version in enumerate(group.versions):
-            obj = {"apiVersion": "apiregistration.k8s.io/v1", "kind": "APIService", "metadata": {
+            obj: dict[str, Any] = {"apiVersion": "apiregistration.k8s.io/v1", "kind": "APIService", "metadata": {
                 "name": f"{version}.{group.name}", "labels": {"kube-aggregator.kubernetes.io/automanaged": "onstart"}},
                 "spec": {"group": group.name, "version": version, "groupPriorityMinimum": 18000 - 10 * priority,
                          "versionPriority": 15 - position}}

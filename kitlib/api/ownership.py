@@ -12,12 +12,16 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
+import orjson
+
 from kitlib.api.call import Call, field_manager
 from kitlib.api.shapes import shape_of
 from kitlib.objects import apply as applying
 from kitlib.objects.clock import rfc3339
 
 STATUS_ONLY = ("status",)
+SHARED_SETS = 2048
+_shared: dict[bytes, dict[str, Any]] = {}
 
 
 def ignored(call: Call, obj: dict[str, Any]) -> Collection[str]:
@@ -32,9 +36,26 @@ def track(call: Call, old: dict[str, Any] | None, obj: dict[str, Any]) -> dict[s
     """`obj` with the record of this ordinary write."""
     # A write through /scale leaves out the time, as the real server's own conversion for it does.
     time = None if call.subresource == "scale" else rfc3339(call.api.clock.now())
-    return applying.track_update(
+    tracked = applying.track_update(
         old, obj, field_manager(call), shape_of(call.kind).node, time=time,
         subresource=call.subresource, ignored=ignored(call, obj))
+    _share(tracked["metadata"])
+    return tracked
+
+
+def _share(meta: dict[str, Any]) -> None:
+    """Let equal field sets be one object: a thousand Pods of one ReplicaSet differ in no owned field."""
+    for entry in meta.get("managedFields") or ():
+        fields = entry.get("fieldsV1")
+        if fields:
+            key = orjson.dumps(fields)
+            known = _shared.get(key)
+            if known is None:
+                if len(_shared) >= SHARED_SETS:
+                    _shared.clear()
+                _shared[key] = known = fields
+            if known is not fields:
+                entry["fieldsV1"] = known
 
 
 def apply(call: Call, live: dict[str, Any] | None, applied: dict[str, Any], force: bool) -> dict[str, Any]:

@@ -20,6 +20,9 @@ Obj = dict[str, Any]
 
 SECONDS = 300
 NOT_READY, UNREACHABLE = "node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"
+# Shared by all Pods: stored objects are never changed.
+TOLERATIONS = {key: {"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": SECONDS}
+               for key in (NOT_READY, UNREACHABLE)}
 DEFAULT_STORAGE = ("storageclass.kubernetes.io/is-default-class", "storageclass.beta.kubernetes.io/is-default-class")
 DEFAULT_INGRESS = "ingressclass.kubernetes.io/is-default-class"
 OLD_CLASS = "volume.beta.kubernetes.io/storage-class"
@@ -31,8 +34,7 @@ def tolerations(call: Call, obj: Obj, old: Obj | None) -> None:
     listed = spec.get("tolerations") or []
     missing = [key for key in (NOT_READY, UNREACHABLE) if not any(_tolerates(t, key) for t in listed)]
     if missing:
-        spec["tolerations"] = [*listed, *({"key": key, "operator": "Exists", "effect": "NoExecute",
-                                           "tolerationSeconds": SECONDS} for key in missing)]
+        spec["tolerations"] = [*listed, *(TOLERATIONS[key] for key in missing)]
 
 
 def _tolerates(toleration: Obj, key: str) -> bool:

@@ -16,6 +16,12 @@ from kitlib.objects.meta import random_suffix
 MOUNT_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"
 PREFIX = "kube-api-access-"
 EXPIRES = 3607  # a little over an hour: recognisable as made here
+# The same in every Pod, so all Pods share it: stored objects are never changed.
+SOURCES = [
+    {"serviceAccountToken": {"expirationSeconds": EXPIRES, "path": "token"}},
+    {"configMap": {"name": "kube-root-ca.crt", "items": [{"key": "ca.crt", "path": "ca.crt"}]}},
+    {"downwardAPI": {"items": [{"path": "namespace", "fieldRef": {
+        "apiVersion": "v1", "fieldPath": "metadata.namespace"}}]}}]
 MIRROR = "kubernetes.io/config.mirror"
 
 
@@ -56,8 +62,4 @@ def _mount(spec: dict[str, Any]) -> None:
             elif not mounts:
                 del container["volumeMounts"]
     if needed and not volume:
-        spec.setdefault("volumes", []).append({"name": name, "projected": {"sources": [
-            {"serviceAccountToken": {"expirationSeconds": EXPIRES, "path": "token"}},
-            {"configMap": {"name": "kube-root-ca.crt", "items": [{"key": "ca.crt", "path": "ca.crt"}]}},
-            {"downwardAPI": {"items": [{"path": "namespace", "fieldRef": {
-                "apiVersion": "v1", "fieldPath": "metadata.namespace"}}]}}], "defaultMode": 420}})
+        spec.setdefault("volumes", []).append({"name": name, "projected": {"sources": SOURCES, "defaultMode": 420}})
