@@ -144,7 +144,7 @@ class Informer:
         types = {"kind": answer["kind"].removesuffix("List"), "apiVersion": answer["apiVersion"]}
         fresh = {object_key(obj): types | obj for obj in answer.get("items") or ()}   # items of a list lack their type
         changes = 0
-        for key in self._cache.keys() - fresh.keys():
+        for key in sorted(self._cache.keys() - fresh.keys()):
             changes += self._apply("DELETED", self._cache.get(key) or {})
         for key, obj in fresh.items():
             known = self._cache.get(key)
