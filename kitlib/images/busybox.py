@@ -1,0 +1,82 @@
+"""The image `busybox`: Debian's static build, with a link for every applet.
+
+That build lacks one thing which every Kubernetes tutorial uses: `wget -T 2` (it crashes on the option).  So where the
+machine's busybox is like that, `wget` is a small script that keeps the time with `timeout`.  Debian's shell would run
+its own wget without looking for a file, so our copy of the program has that one name hidden, and a whole one stays
+beside it.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+
+_FULL = "busybox-full"
+_NAMES = (b"\0wc\0wget\0which\0", b"\0wc\0wgeT\0which\0")  # in the program's sorted table of applets
+_WGET = """#!/bin/sh
+# wget with -T: this busybox was built without it.
+seconds=
+count=$#
+while [ "$count" -gt 0 ]; do
+    argument=$1
+    shift
+    count=$((count - 1))
+    case $argument in
+    -T | --timeout)
+        seconds=$1
+        shift
+        count=$((count - 1))
+        ;;
+    -T*) seconds=${argument#-T} ;;
+    --timeout=*) seconds=${argument#*=} ;;
+    *) set -- "$@" "$argument" ;;
+    esac
+done
+full=${0%/*}/busybox-full
+[ -n "$seconds" ] || exec "$full" wget "$@"
+timeout "$seconds" "$full" wget "$@"
+code=$?
+if [ $code = 143 ]; then
+    echo 'wget: download timed out' >&2
+    code=1
+fi
+exit $code
+"""
+
+
+def tools(directory: str) -> str | None:
+    """A directory with busybox and its applets, made once under `directory`; None where there is no busybox."""
+    found = shutil.which("busybox", path=os.environ.get("PATH", "") + ":/bin:/usr/bin:/sbin")
+    if found is None:
+        return None
+    target = f"{directory}/busybox"
+    if not os.path.exists(f"{target}/sh"):
+        os.makedirs(target, exist_ok=True)
+        shutil.copy(os.path.realpath(found), f"{target}/busybox")
+        if "-T SEC" not in _run(f"{target}/busybox", "wget", "--help"):
+            _add_wget(target)
+        applets = _run(found, "--list").split()
+        for applet in sorted(applets, key="sh".__eq__):  # `sh` last: it says that all are there
+            if not os.path.lexists(f"{target}/{applet}"):
+                os.symlink("busybox", f"{target}/{applet}")
+    return target
+
+
+def _run(*command: str) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
+    return done.stdout + done.stderr
+
+
+def _add_wget(target: str) -> None:
+    with open(f"{target}/busybox", "rb") as file:
+        program = file.read()
+    if program.count(_NAMES[0]) != 1:
+        return  # another build: it keeps its own wget
+    os.rename(f"{target}/busybox", f"{target}/{_FULL}")
+    with open(f"{target}/busybox", "wb") as file:
+        file.write(program.replace(*_NAMES))
+    with open(f"{target}/wget", "w") as file:
+        file.write(_WGET)
+    for name in ("busybox", "wget"):
+        os.chmod(f"{target}/{name}", 0o755)
