@@ -94,7 +94,7 @@ class DefinitionStrategy(Strategy):
         if kind is not None:
             inner = Call(call.api, call.request, call.info, call.user, kind)
             for instance in call.api.store.list(kind.storage):
-                deletion.delete(inner, instance, DeleteOptions(policy="Background"))
+                deletion.delete(inner, instance, DeleteOptions(policy="Background"), admit=False)
         self.finish(call, entry.key.name)
 
     def finish(self, call: Call, name: str) -> None:

@@ -41,9 +41,10 @@ def eviction(call: Call) -> Response:
     options = _options(body.get("deleteOptions") or {})
     if call.dry_run:
         options.dry_run = True
+    call.api.admission.check_delete(call, pod)  # before anything is spent: a webhook may still have to be asked
     if not _can_ignore_budgets(pod):
         _spend(call, pod)
-    deletion.delete(call, found, options)
+    deletion.delete(call, found, options, admit=False)
     return respond.json(respond.success(201), 201, call.api.store.revision)
 
 

@@ -15,8 +15,10 @@ from kitlib.api.verbs.list import page
 def deletecollection(call: Call) -> Response:
     options = deletion.read_options(call)
     found, metadata = page(call, selection(call))
+    for entry in found:  # all of them before the first is gone: a webhook may still have to be asked
+        call.api.admission.check_delete(call, entry.obj)
     for entry in found:
         current = call.api.store.get(*entry.key)
         if current is not None:
-            deletion.delete(call, current, options)
+            deletion.delete(call, current, options, admit=False)
     return respond.entries(call, found, metadata, revision=call.api.store.revision)
