@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import orjson
+
 from kitlib.api.config import ApiConfig
 from kitlib.api.request import Request, Response, User
 from kitlib.api.server import ApiServer
@@ -55,6 +57,12 @@ class World:
 
     def patch(self, path: str, body: Any, kind: str = MERGE_PATCH, **how: Any) -> Response:
         return self.send("PATCH", path, body, headers={"content-type": kind}, **how)
+
+    def check_frozen(self) -> None:
+        """Nobody has changed an object after the store got it: the object still is what its bytes say."""
+        for resource in {kind.storage for kind in self.api.registry.kinds() if not kind.virtual}:
+            for entry in self.store.list(resource):
+                assert orjson.dumps(entry.obj) == entry.data, entry
 
     def watch(self, path: str, **query: str) -> Any:
         return self.send("GET", path, watch="true", **query)

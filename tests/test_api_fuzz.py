@@ -90,6 +90,7 @@ def test_objects_of_all_kinds_with_wrong_values(world, seed):
         table = "application/json;as=Table;v=v1;g=meta.k8s.io"
         check(world.send("GET", collection, headers={"accept": table}))
         check(world.delete(item, source.choice((None, {"propagationPolicy": "Orphan"}, {"gracePeriodSeconds": -1}))))
+    world.check_frozen()
 
 
 JSON = st.recursive(st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),

@@ -44,7 +44,7 @@ def _uri(text: str) -> bool:
 
 _GOOD: dict[str, Callable[[str], bool]] = {
     "date": lambda text: bool(_DATE.fullmatch(text)),
-    "date-time": lambda text: bool(_DATE_TIME.fullmatch(text)) and _raises(parse_time)(text.upper().replace(" ", "T")),
+    "date-time": lambda text: bool(_DATE_TIME.fullmatch(text)) and _raises(parse_time)(f"{text[:10]}T{text[11:19]}Z"),
     "datetime": lambda text: bool(_DATE_TIME.fullmatch(text)),
     "duration": lambda text: bool(_DURATION.fullmatch(text)),
     "email": lambda text: bool(_EMAIL.fullmatch(text)),
