@@ -1,41 +1,51 @@
 """The kubelet replays what a real cluster was recorded doing: each state of the Pod, each event, in order.
 
-The recordings are not part of the repository; KIT_SCENARIOS names their directory.  Without it there is nothing to
-collect here, and test_node_kubelet.py has the same stories in short.
+scenarios/recorded.py has the recordings; test_node_kubelet.py has the same stories in short.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
-import os
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
 import pytest
 from node_fakes import run
 from node_scenario import Cluster
+from scenarios.recorded import not_replayed, scenarios
 
 from kitlib.objects.clock import FakeClock
 
-SCENARIOS = Path(os.environ.get("KIT_SCENARIOS", "/nonexistent"))
-# Not replayed: the fake shell cannot tell these programs apart (downward API, env, shared files); and two where the
-# recording caught a moment that is a matter of timing (a retry between patch and sync, two exits at once).
-NAMES = [path.stem for pattern in ("pod-*.json", "config-missing-*.json") for path in sorted(SCENARIOS.glob(pattern))
-         if path.stem not in ("pod-image-missing-then-fixed", "pod-termination-message")]
+NOT_REPLAYED = not_replayed()
 
-if NAMES:
-    @pytest.mark.parametrize("name", NAMES)
-    def test_a_recorded_pod_is_replayed_state_by_state(name: str, tmp_path: Path) -> None:
-        scenario = json.loads((SCENARIOS / f"{name}.json").read_text())
-        clock = FakeClock()
-        cluster = Cluster(tmp_path, clock)
-        expected = distinct(next(t["states"] for t in scenario["transitions"] if t["object"] == "Pod/p"))
-        run(clock, replay(cluster, scenario["actions"], len(expected)))
-        assert expected == without_last_touch(cluster.recorder.of())
-        events = [(e["type"], e["reason"], e.get("fieldPath", "")) for e in scenario["events"]
-                  if e["object"] == "Pod/p" and e["source"] == "kubelet"]
-        assert events == cluster.events()
+
+def reasons(name: str) -> list[str]:
+    """Why this scenario is not replayed."""
+    return [why for pattern, why in NOT_REPLAYED.items() if fnmatch(name, pattern)]
+
+
+NAMES = [name for name in scenarios() if not reasons(name)]
+
+
+def test_every_recording_is_replayed_or_there_is_a_reason() -> None:
+    assert len(scenarios()) == 108
+    assert [name for name in NAMES if not name.startswith(("pod-", "config-missing-"))] == []
+    assert len(NAMES) >= 29
+    assert [pattern for pattern in NOT_REPLAYED if not any(fnmatch(name, pattern) for name in scenarios())] == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_recorded_pod_is_replayed_state_by_state(name: str, tmp_path: Path) -> None:
+    scenario = scenarios()[name]
+    clock = FakeClock()
+    cluster = Cluster(tmp_path, clock)
+    expected = distinct(next(t["states"] for t in scenario["transitions"] if t["object"] == "Pod/p"))
+    run(clock, replay(cluster, scenario["actions"], len(expected)))
+    assert expected == without_last_touch(cluster.recorder.of())
+    events = [(e["type"], e["reason"], e.get("fieldPath", "")) for e in scenario["events"]
+              if e["object"] == "Pod/p" and e["source"] == "kubelet"]
+    assert events == cluster.events()
 
 
 def distinct(states: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -23,8 +23,8 @@ PROMISED = 0.98
 
 
 def kit(home: Path, *arguments: str) -> str:
-    done = subprocess.run([sys.executable, "-m", "kitlib.cli.main", *arguments], capture_output=True, text=True, check=False,
-                          env={**os.environ, "KIT_HOME": str(home)})
+    done = subprocess.run([sys.executable, "-m", "kitlib.cli.main", *arguments], capture_output=True, text=True,
+                          check=False, env={**os.environ, "KIT_HOME": str(home)})
     assert done.returncode == 0, done.stderr
     return done.stdout
 
