@@ -19,10 +19,12 @@ CELL_SECONDS = 120
 
 
 def execute(path: Path, *, env: Mapping[str, str] | None = None, timeout: float = CELL_SECONDS,
-            allow_errors: bool = True, progress: Callable[[int, int], None] | None = None) -> dict[str, Any]:
+            allow_errors: bool = True, progress: Callable[[int, int], None] | None = None,
+            at_check: Callable[[str], None] | None = None) -> dict[str, Any]:
     """Run all cells of a notebook file and return it with outputs (the file is not changed).
 
-    progress(done, total) is called after each code cell.  With allow_errors a cell that raises keeps its
+    progress(done, total) is called after each code cell, at_check(exercise) after each check cell, while the kernel and
+    what the learner has running in it still live.  With allow_errors a cell that raises keeps its
     traceback as output and the next one runs, as for a learner.  Raises KitError for a cell that takes longer
     than `timeout` seconds, or (without allow_errors) for the first one that raises.
     """
@@ -41,6 +43,9 @@ def execute(path: Path, *, env: Mapping[str, str] | None = None, timeout: float 
             done += 1
             if progress:
                 progress(done, total)
+            role, exercise = files.role(cell)
+            if at_check and role == "check":
+                at_check(exercise)
 
     with tempfile.TemporaryDirectory(prefix="kit-") as desk:
         # ipc: Unix sockets, which no other user of the machine can reach; they lie beside the connection file

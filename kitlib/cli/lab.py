@@ -13,12 +13,14 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kitlib.cli.common import Commands, command, note, print_json
 
 if TYPE_CHECKING:
     from kitlib.book.session import LabSession
+    from kitlib.checks.framework import Result
 
 NAMESPACE_SECONDS = 30.0
 
@@ -55,7 +57,7 @@ def begin(stem: str, cluster_name: str | None) -> LabSession:
 
 
 def run_lab(arguments: argparse.Namespace) -> int | None:
-    from kitlib.book import execute, files, launch
+    from kitlib.book import files, launch
     from kitlib.book.session import kubeconfig_for
 
     stem = files.find(arguments.stem)
@@ -66,15 +68,35 @@ def run_lab(arguments: argparse.Namespace) -> int | None:
         note(f"your copy is {notebook}")
         launch.launch(notebook, kubeconfig, browser=not arguments.no_browser, port=arguments.port)
         return None  # not reached: this process has become JupyterLab
-    note(f"running {notebook}")
-    executed = execute.execute(notebook, env={"KUBECONFIG": str(kubeconfig)}, progress=_progress)
-    files.write(notebook.with_name(f"{stem}.executed.ipynb"), executed)
+    note(f"running {notebook} in an empty namespace {session.namespace}")
+    _empty(session)
+    results = _run_and_check(session, notebook, kubeconfig)
 
-    from kitlib.cli.check import check, report
+    from kitlib.cli.check import report
 
-    results = check(session.lab, session.cluster)
     report(session.lab, results, as_json=arguments.json)
+    _resume_controllers(session)
     return None
+
+
+def _run_and_check(session: LabSession, notebook: Path, kubeconfig: Path) -> list[Result]:
+    """Each exercise is checked where the chapter checks it: a learner's controller ends with its kernel."""
+    from kitlib.book import execute, files
+    from kitlib.checks.run import run_exercise
+    from kitlib.checks.world import World
+
+    lab, results = session.lab, dict[str, "Result"]()
+    world = World(session.cluster.client("kit-check"), lab.namespace, backend=session.cluster.backend)
+
+    def check(name: str) -> None:
+        results[name] = run_exercise(lab.exercise(name), world, results)
+
+    executed = execute.execute(notebook, env={"KUBECONFIG": str(kubeconfig)}, progress=_progress, at_check=check)
+    files.write(notebook.with_name(f"{lab.stem}.executed.ipynb"), executed)
+    for exercise in lab.exercises:  # a copy that has lost a check cell
+        if exercise.name not in results:
+            check(exercise.name)
+    return [results[exercise.name] for exercise in lab.exercises]
 
 
 def _progress(done: int, total: int) -> None:
@@ -98,12 +120,21 @@ def run_reset(arguments: argparse.Namespace) -> int | None:
     return None
 
 
+def _resume_controllers(session: LabSession) -> None:
+    """Chapters pause controllers; one that was left so would make the next run look broken."""
+    transport = session.client.transport
+    for controller in transport.request("GET", "/kit/controllers")["controllers"]:
+        if controller["state"] == "paused":
+            transport.request("POST", f"/kit/controllers/{controller['name']}/resume", obj={})
+
+
 def _empty(session: LabSession) -> None:
     """Delete the lab's namespace and make it anew: nothing of the old run is left."""
     from kitlib.book.session import ensure_namespace
     from kitlib.cluster.errors import KitError
     from kitlib.objects.errors import StatusError
 
+    _resume_controllers(session)
     session.client.delete("namespaces", "", session.namespace)
     deadline = time.monotonic() + NAMESPACE_SECONDS
     while True:
@@ -127,6 +158,7 @@ def run_catch_up(arguments: argparse.Namespace) -> int | None:
     stem = files.find(arguments.stem)
     session = begin(stem, arguments.name)
     notebook = execute.catch_up(stem, arguments.to)
+    _empty(session)  # what an earlier run left behind is not what the cells expect
     part = execute.up_to(notebook, arguments.to)
     try:  # the notebook alone is not enough: the cluster has to be where exercise N begins
         kubeconfig = kubeconfig_for(session.cluster, session.namespace)
