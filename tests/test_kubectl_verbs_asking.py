@@ -39,7 +39,8 @@ def test_auth_can_i_lists_what_a_role_grants(kubectl: Kubectl) -> None:
 
 
 def test_auth_reconcile_makes_roles_as_written(kubectl: Kubectl) -> None:
-    role = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": "reader"},
+    role = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role",
+            "metadata": {"name": "reader", "namespace": kubectl.namespace},
             "rules": [{"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]}]}
     for expected in ("reconciled", "reconciled"):
         assert expected in kubectl("auth", "reconcile", "-f", "-", stdin=role)
@@ -235,8 +236,17 @@ def test_a_certificate_can_be_asked_for_and_approved(kubectl: Kubectl) -> None:
         "apiVersion": "certificates.k8s.io/v1", "kind": "CertificateSigningRequest", "metadata": {"name": name},
         "spec": {"request": encoded, "signerName": "kubernetes.io/kube-apiserver-client", "usages": ["client auth"]}})
     try:
+        assert kubectl.get("csr", name)["spec"]["username"] == "kubernetes-admin"
         assert "Pending" in kubectl("get", "csr", name)
+        resources = "certificatesigningrequests,certificatesigningrequests/approval"
+        kubectl("create", "clusterrole", name, "--verb=get,update", f"--resource={resources}")
+        kubectl("create", "clusterrolebinding", name, f"--clusterrole={name}", "--user=anna")
+        refused = kubectl.run("certificate", "approve", name, "--as=anna")
+        assert "user not permitted to approve requests with signerName" in refused.stderr
         kubectl("certificate", "approve", name)
         assert "Approved" in kubectl("get", "csr", name)
+        again = kubectl.run("certificate", "deny", name)
+        assert again.returncode == 1
+        assert "Approved" in kubectl("get", "csr", name)
     finally:
-        kubectl("delete", "csr", name)
+        kubectl("delete", f"csr/{name}", f"clusterrole/{name}", f"clusterrolebinding/{name}", "--ignore-not-found")

@@ -144,7 +144,7 @@ def prepare_update(call: Call, strategy: Any, obj: Obj, before: Obj) -> None:
     kind, meta, was = call.kind, obj["metadata"], before["metadata"]
     if kind.generation or kind.custom:
         _copy(meta, was, "generation")
-    if call.subresource == "status":
+    if call.subresource in ("status", "approval"):
         for name in [name for name in obj if name not in ("status", "metadata", "kind", "apiVersion")]:
             del obj[name]
         for name, value in before.items():

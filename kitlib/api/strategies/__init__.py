@@ -25,6 +25,7 @@ SPECIAL = {
     "clusterroles.rbac.authorization.k8s.io": ("rbac", "RoleStrategy"),
     "rolebindings.rbac.authorization.k8s.io": ("rbac", "BindingStrategy"),
     "clusterrolebindings.rbac.authorization.k8s.io": ("rbac", "BindingStrategy"),
+    "certificatesigningrequests.certificates.k8s.io": ("certificates", "SigningRequestStrategy"),
     "customresourcedefinitions.apiextensions.k8s.io": ("definitions", "DefinitionStrategy"),
     "podtemplates": ("base", "ReturnsDeleted"),
     "resourcequotas": ("base", "ReturnsDeleted"),
