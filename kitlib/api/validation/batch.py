@@ -5,6 +5,7 @@ Source: k8s.io/kubernetes/pkg/apis/batch/validation (ValidateJob, ValidateJobUpd
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from kitlib.api.validation.common import (
@@ -20,11 +21,16 @@ from kitlib.api.validation.common import (
 from kitlib.api.validation.workloads import MISMATCH, pod_template
 from kitlib.objects import field, names
 
+OWN_UPDATE = ("job",)
+
 _LABELS = (("batch.kubernetes.io/controller-uid", "uid"), ("controller-uid", "uid"),
            ("batch.kubernetes.io/job-name", "name"), ("job-name", "name"))
 _NUMBERS = ("parallelism", "completions", "activeDeadlineSeconds", "backoffLimit", "ttlSecondsAfterFinished",
             "backoffLimitPerIndex", "maxFailedIndexes")
 _MAX_INDEXED = 100_000
+_MAX_RULES = 20
+_MAX_MANAGED_BY = 63
+_INDEXES = re.compile(r"(?:\d+(?:-\d+)?)?(?:,\d+(?:-\d+)?)*", re.ASCII)
 _FIXED = ("completionMode", "podFailurePolicy", "backoffLimitPerIndex", "managedBy", "successPolicy")
 
 # Where a suspended Job that has not started yet may still be sent elsewhere.
@@ -34,13 +40,28 @@ _DIRECTIVES = ("nodeSelector", "tolerations", "schedulingGates", "affinity")
 def create_job(errs: Errors, obj: Obj) -> None:
     spec, meta = obj.get("spec") or {}, obj["metadata"]
     if not spec.get("manualSelector") and spec.get("selector") is not None:
-        generated = {label: meta.get(part, "") for label, part in _LABELS}
-        if selects(spec["selector"], generated) is False:
-            errs.append(field.invalid("spec.selector", spec["selector"], "`selector` not auto-generated"))
-    if spec.get("completionMode") == "Indexed" and spec.get("completions"):
-        last = f"{meta.get('name', '')}-{spec['completions'] - 1}"
-        each(errs, "metadata.name", meta.get("name"), names.dns_label(last) if len(last) > 63 else ())
+        _generated(errs, spec, meta)
     job_spec(errs, "spec", spec, needs_selector=True)
+    if spec.get("completionMode") == "Indexed" and (spec.get("completions") or 0) > 0:
+        last = f"{meta.get('name', '')}-{spec['completions'] - 1}"
+        if names.dns_label(last):
+            errs.append(field.invalid("metadata.name", meta.get("name"),
+                                      f"will not able to create pod with invalid DNS label: {last}"))
+
+
+def _generated(errs: Errors, spec: Obj, meta: Obj) -> None:
+    """The selector and the labels are the ones that were made of the Job's uid and name."""
+    generated = {label: meta.get(part, "") for label, part in _LABELS}
+    found = ((spec.get("template") or {}).get("metadata") or {}).get("labels") or {}
+    for label, wanted in generated.items():
+        at = f"spec.template.metadata.labels[{label}]"
+        if label not in found:
+            if len(wanted) <= 63:
+                errs.append(field.required(at, f"must be '{wanted}'"))
+        elif found[label] != wanted:
+            errs.append(field.invalid(at, found, f"must be '{wanted}'"))
+    if selects(spec["selector"], generated) is False:
+        errs.append(field.invalid("spec.selector", spec["selector"], "`selector` not auto-generated"))
 
 
 def job_spec(errs: Errors, path: str, spec: Obj, *, needs_selector: bool) -> None:
@@ -49,8 +70,12 @@ def job_spec(errs: Errors, path: str, spec: Obj, *, needs_selector: bool) -> Non
     _indexes(errs, path, spec)
     if spec.get("managedBy") is not None:
         each(errs, f"{path}.managedBy", spec["managedBy"], names.domain_prefixed_path(spec["managedBy"]))
-    one_of(errs, f"{path}.podReplacementPolicy", spec.get("podReplacementPolicy"), ("Failed", "TerminatingOrFailed"),
-           False)
+        if len(spec["managedBy"]) > _MAX_MANAGED_BY:
+            errs.append(field.too_long(f"{path}.managedBy", _MAX_MANAGED_BY))
+    replacement = ("Failed",) if spec.get("podFailurePolicy") else ("Failed", "TerminatingOrFailed")
+    one_of(errs, f"{path}.podReplacementPolicy", spec.get("podReplacementPolicy"), replacement, False)
+    if spec.get("successPolicy") and spec.get("completionMode") == "Indexed":
+        _success_policy(errs, f"{path}.successPolicy", spec["successPolicy"], spec.get("completions") or 0)
     template = spec.get("template") or {}
     pod_template(errs, f"{path}.template", template)
     policy = (template.get("spec") or {}).get("restartPolicy")
@@ -60,7 +85,9 @@ def job_spec(errs: Errors, path: str, spec: Obj, *, needs_selector: bool) -> Non
     elif policy not in ("OnFailure", "Never"):
         errs.append(field.not_supported(at, policy, ("OnFailure", "Never")))
     if spec.get("podFailurePolicy"):
-        _failure_policy(errs, f"{path}.podFailurePolicy", spec["podFailurePolicy"], template, policy)
+        _failure_policy(errs, f"{path}.podFailurePolicy", spec, template)
+        if policy == "OnFailure":
+            errs.append(field.invalid(at, policy, 'only "Never" is supported when podFailurePolicy is specified'))
     if needs_selector:
         labels, selector = (template.get("metadata") or {}).get("labels"), spec.get("selector")
         if selector is None:
@@ -92,22 +119,48 @@ def _indexes(errs: Errors, path: str, spec: Obj) -> None:
         errs.append(field.required(f"{path}.backoffLimitPerIndex", "when maxFailedIndexes is specified"))
 
 
-def _failure_policy(errs: Errors, path: str, policy: Obj, template: Obj, restart: str | None) -> None:
-    if restart != "Never":
-        errs.append(field.invalid(f"{path.rpartition('.')[0]}.template.spec.restartPolicy", restart,
-                                  "only \"Never\" is supported when podFailurePolicy is specified"))
+def _failure_policy(errs: Errors, path: str, spec: Obj, template: Obj) -> None:
+    rules = spec["podFailurePolicy"].get("rules") or []
+    if len(rules) > _MAX_RULES:
+        errs.append(field.too_many(f"{path}.rules", len(rules), _MAX_RULES))
     containers = {container.get("name") for part in ("containers", "initContainers")
                   for container in (template.get("spec") or {}).get(part) or ()}
-    for index, rule in enumerate(policy.get("rules") or ()):
+    for index, rule in enumerate(rules):
         at = f"{path}.rules[{index}]"
-        one_of(errs, f"{at}.action", rule.get("action"), ("Count", "FailIndex", "FailJob", "Ignore"))
-        codes, conditions = rule.get("onExitCodes"), rule.get("onPodConditions")
+        action, codes, conditions = rule.get("action"), rule.get("onExitCodes"), rule.get("onPodConditions") or []
+        one_of(errs, f"{at}.action", action, ("Count", "FailIndex", "FailJob", "Ignore"))
+        if action == "FailIndex" and spec.get("backoffLimitPerIndex") is None:
+            errs.append(field.invalid(f"{at}.action", action, "requires the backoffLimitPerIndex to be set"))
         if codes is not None:
             _exit_codes(errs, f"{at}.onExitCodes", codes, containers)
-        if codes is not None and conditions:
-            errs.append(field.invalid(at, "{}", "specifying both OnExitCodes and OnPodConditions is not supported"))
-        if codes is None and not conditions:
-            errs.append(field.invalid(at, "{}", "specifying one of OnExitCodes and OnPodConditions is required"))
+        for number, pattern in enumerate(conditions):
+            kind = pattern.get("type", "")
+            each(errs, f"{at}.onPodConditions[{number}].type", kind, names.qualified_name(kind))
+            one_of(errs, f"{at}.onPodConditions[{number}].status", pattern.get("status"), ("False", "True", "Unknown"))
+        if (codes is not None) == bool(conditions):
+            text = ("specifying both OnExitCodes and OnPodConditions is not supported" if conditions else
+                    "specifying one of OnExitCodes and OnPodConditions is required")
+            errs.append(field.invalid(at, "{}", text))
+
+
+def _success_policy(errs: Errors, path: str, policy: Obj, completions: int) -> None:
+    rules = policy.get("rules") or []
+    if not rules:
+        errs.append(field.required(f"{path}.rules",
+                                   "at least one rules must be specified when the successPolicy is specified"))
+    if len(rules) > _MAX_RULES:
+        errs.append(field.too_many(f"{path}.rules", len(rules), _MAX_RULES))
+    for index, rule in enumerate(rules):
+        at, count, indexes = f"{path}.rules[{index}]", rule.get("succeededCount"), rule.get("succeededIndexes")
+        if count is None and indexes is None:
+            errs.append(field.required(at, "at least one of succeededCount or succeededIndexes must be specified"))
+        if indexes is not None and not _INDEXES.fullmatch(indexes):
+            errs.append(field.invalid(f"{at}.succeededIndexes", indexes, "error parsing succeededIndexes"))
+        if count is not None:
+            not_negative_fields(errs, at, rule, "succeededCount")
+            if count > completions:
+                errs.append(field.invalid(f"{at}.succeededCount", count, f"must be less than or equal to {completions} "
+                                          "(the number of specified completions)"))
 
 
 def _exit_codes(errs: Errors, path: str, codes: Obj, containers: set[Any]) -> None:
@@ -130,7 +183,8 @@ def _exit_codes(errs: Errors, path: str, codes: Obj, containers: set[Any]) -> No
 
 def update_job(errs: Errors, new: Obj, old: Obj) -> None:
     spec, before = new.get("spec") or {}, old.get("spec") or {}
-    if spec.get("completions") != before.get("completions") and not _elastic(spec, before):
+    job_spec(errs, "spec", spec, needs_selector=True)
+    if spec.get("completions") != before.get("completions") and not _elastic(spec):
         errs.append(field.invalid("spec.completions", spec.get("completions"), "field is immutable"))
     immutable(errs, "spec.selector", spec.get("selector"), before.get("selector"))
     for name in _FIXED:
@@ -153,11 +207,10 @@ def _pinned(spec: Obj, free: bool) -> dict[str, Any]:
     return pinned
 
 
-def _elastic(spec: Obj, before: Obj) -> bool:
+def _elastic(spec: Obj) -> bool:
     """An indexed Job may grow and shrink as long as completions and parallelism go together."""
-    return (spec.get("completionMode") == "Indexed" and spec.get("completions") is not None
-            and spec.get("completions") == spec.get("parallelism")
-            and before.get("completions") == before.get("parallelism"))
+    return (spec.get("completionMode") == "Indexed"
+            and (spec.get("completions") is None or spec["completions"] == spec.get("parallelism")))
 
 
 def status_job(errs: Errors, new: Obj, old: Obj) -> None:

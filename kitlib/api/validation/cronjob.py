@@ -8,7 +8,7 @@ from __future__ import annotations
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from kitlib.api.validation.batch import job_spec
-from kitlib.api.validation.common import Errors, Obj, labels, not_negative_fields, one_of
+from kitlib.api.validation.common import Errors, Obj, not_negative_fields, one_of
 from kitlib.objects import cron, field
 
 
@@ -19,7 +19,6 @@ def create_cronjob(errs: Errors, obj: Obj) -> None:
                         "failedJobsHistoryLimit")
     one_of(errs, "spec.concurrencyPolicy", spec.get("concurrencyPolicy"), ("Allow", "Forbid", "Replace"))
     template = spec.get("jobTemplate") or {}
-    labels(errs, "spec.jobTemplate.metadata.labels", (template.get("metadata") or {}).get("labels"))
     job = template.get("spec") or {}
     if job.get("selector") is not None:
         errs.append(field.invalid("spec.jobTemplate.spec.selector", job["selector"],

@@ -10,6 +10,7 @@ from kitlib.objects import field, names
 
 _TYPES = ("Exact", "ImplementationSpecific", "Prefix")
 _IN_PATH = ("//", "/./", "/../", "%2f", "%2F")
+_OLD_CLASS = "kubernetes.io/ingress.class"
 _AT_END = ("/..", "/.")
 
 
@@ -30,6 +31,10 @@ def create_ingress(errs: Errors, obj: Obj) -> None:
             each(errs, f"spec.tls[{index}].secretName", entry["secretName"], names.dns_subdomain(entry["secretName"]))
     if spec.get("ingressClassName") is not None:
         each(errs, "spec.ingressClassName", spec["ingressClassName"], names.dns_subdomain(spec["ingressClassName"]))
+        note = (obj["metadata"].get("annotations") or {}).get(_OLD_CLASS)
+        if note is not None and note != spec["ingressClassName"]:
+            errs.append(field.invalid(f"annotations.{_OLD_CLASS}", note,
+                                      "must match `ingressClassName` when both are specified"))
 
 
 def _rule(errs: Errors, path: str, rule: Obj) -> None:
@@ -54,7 +59,8 @@ def _path(errs: Errors, path: str, entry: Obj) -> None:
     kind, text = entry.get("pathType"), entry.get("path", "")
     if kind is None:
         errs.append(field.required(f"{path}.pathType", "pathType must be specified"))
-    elif kind in ("Exact", "Prefix"):
+        return
+    if kind in ("Exact", "Prefix"):
         if not text.startswith("/"):
             errs.append(field.invalid(f"{path}.path", text, "must be an absolute path"))
         for part in _IN_PATH:

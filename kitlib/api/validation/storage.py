@@ -10,6 +10,7 @@ from kitlib.api.validation.pod_volumes import csi_driver_name
 from kitlib.objects import field, names
 
 _MAX_PARAMETERS = 256 * 1024
+_MOST_PARAMETERS = 512
 
 
 def create_storageclass(errs: Errors, obj: Obj) -> None:
@@ -31,6 +32,9 @@ def create_storageclass(errs: Errors, obj: Obj) -> None:
 
 def _parameters(errs: Errors, obj: Obj) -> None:
     parameters = obj.get("parameters") or {}
+    if len(parameters) > _MOST_PARAMETERS:
+        errs.append(field.too_long("parameters", _MOST_PARAMETERS))
+        return
     for key in parameters:
         if not key:
             errs.append(field.invalid("parameters", key, "field can not be empty."))
