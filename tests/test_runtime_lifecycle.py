@@ -301,12 +301,38 @@ def test_a_daemon_can_be_stopped_from_outside() -> None:
             assert await asyncio.to_thread(stop_daemon, f"{directory}/r.sock")
             assert not await asyncio.to_thread(stop_daemon, f"{directory}/r.sock")
 
-            async def gone() -> bool:
-                return not os.path.exists(f"/proc/{pid}") or " Z " in Path(f"/proc/{pid}/stat").read_text()
-
-            await eventually(gone)
+            await eventually(lambda: _gone(pid))
 
     asyncio.run(scenario())
+
+
+def test_a_daemon_that_nobody_can_reach_or_needs_ends() -> None:
+    async def scenario() -> None:
+        with tempfile.TemporaryDirectory() as directory:
+            runtime = await ProcessRuntime.start(f"{directory}/r.sock", f"{directory}/state")
+            pods = Pods(Path(directory), runtime, lease_slice())
+            container, _ = await pods.start("left", "busybox", "sleep", "1000")
+            pid = (await runtime.container_status(container)).pid
+            await runtime.close()
+            os.unlink(f"{directory}/r.sock")
+            await eventually(lambda: _gone(pid))
+            await eventually(lambda: _gone(runtime.pid))
+
+            command, env = python_command("kitlib.runtime.process.daemon", "--socket", f"{directory}/r.sock",
+                                          "--state", f"{directory}/state", "--idle-seconds", "0.2")  # fmt: skip
+            started = await asyncio.to_thread(subprocess.run, command, env=env, capture_output=True, timeout=20)
+            assert started.returncode == 0, started.stderr
+            pid = int(Path(f"{directory}/state/daemon.lock").read_text())
+            await eventually(lambda: _gone(pid))
+
+    asyncio.run(scenario())
+
+
+async def _gone(pid: int) -> bool:
+    try:
+        return ") Z " in Path(f"/proc/{pid}/stat").read_text()
+    except FileNotFoundError:
+        return True
 
 
 def test_the_daemon_is_small() -> None:

@@ -5,7 +5,7 @@
 It speaks JSON lines on a unix socket: {"id", "method", "params"} → {"id", "result" | "error"}; every change of a
 container is pushed to the control connections as {"event": status}.  It outlives the cluster process, whose successor
 lists what runs and goes on.  With --ephemeral it ends, and everything with it, when the last control connection
-closes.
+closes; else when its socket is deleted, or when for a while it has had neither Pods nor anyone to serve.
 
     loop ─┬─ unix socket    requests, exec and attach streams (streams.py)
           ├─ SIGCHLD        the end of containers, execs, orphans
@@ -17,39 +17,35 @@ from __future__ import annotations
 
 import argparse
 import fcntl
-import json
 import os
 import resource
 import signal
 import socket
 import sys
+import time
 from collections.abc import Callable
 from typing import Any
 
 from kitlib.runtime.process import processes, syscalls
+from kitlib.runtime.process.connections import Connection, Refused, Reply
 from kitlib.runtime.process.containers import Container, Sandbox
 from kitlib.runtime.process.isolation import discover
 from kitlib.runtime.process.loop import Loop
 from kitlib.runtime.process.paths import remove_tree, socket_path
-from kitlib.runtime.process.streams import Stream
 from kitlib.runtime.process.task import Task
 
 VERSION = 1
-_MEMORY_INTERVAL = 1.0
-Reply = Callable[[Any], None]
-
-
-class Refused(Exception):
-    def __init__(self, reason: str, message: str) -> None:
-        super().__init__(message)
-        self.reason, self.message = reason, message
+_CHECK_INTERVAL = 1.0
 
 
 class Daemon:
-    def __init__(self, listener: socket.socket, state: str, *, ephemeral: bool, low_ports: str) -> None:
+    def __init__(self, listener: socket.socket, path: str, state: str, *, ephemeral: bool, low_ports: str,
+                 idle_seconds: float) -> None:
         self.isolation = discover(low_ports)
         self.loop = Loop()
         self._state, self._ephemeral, self._listener = state, ephemeral, listener
+        self._path, self._inode = path, os.stat(path).st_ino
+        self._idle_seconds, self._idle_since = idle_seconds, time.monotonic()
         self.sandboxes: dict[str, Sandbox] = {}
         self.containers: dict[str, Container] = {}
         self._reap: dict[int, Task] = {}
@@ -60,7 +56,7 @@ class Daemon:
         self.loop.on_signal(signal.SIGTERM, self.shutdown)
         for number in (signal.SIGINT, signal.SIGHUP, signal.SIGPIPE):
             signal.signal(number, signal.SIG_IGN)
-        self.loop.later(_MEMORY_INTERVAL, self._watch_memory)
+        self.loop.later(_CHECK_INTERVAL, self._check)
 
     def _accept(self) -> None:
         connection, _ = self._listener.accept()
@@ -83,12 +79,23 @@ class Daemon:
         if self._stopping and not self._reap:
             self.loop.stop()
 
-    def _watch_memory(self) -> None:
-        self.loop.later(_MEMORY_INTERVAL, self._watch_memory)
+    def _check(self) -> None:
+        """Once a second: containers over their memory limit, and whether anybody still needs this daemon."""
+        self.loop.later(_CHECK_INTERVAL, self._check)
+        if self._controls or self.sandboxes:
+            self._idle_since = time.monotonic()
+        if time.monotonic() - self._idle_since > self._idle_seconds or not self._is_reachable():
+            self.shutdown()
         if any(container.spec["memory_limit"] for container in self.containers.values()):
             snapshot = processes.snapshot()
             for container in self.containers.values():
                 container.enforce_memory(snapshot)
+
+    def _is_reachable(self) -> bool:
+        try:
+            return os.stat(self._path).st_ino == self._inode
+        except FileNotFoundError:
+            return False
 
     def _changed(self, container: Container) -> None:
         for control in list(self._controls):
@@ -221,90 +228,6 @@ class Daemon:
             action(*arguments, done)
 
 
-class Connection:
-    """One client.  The first request decides: requests and events, or (exec, attach) a stream."""
-
-    def __init__(self, daemon: Daemon, connection: socket.socket) -> None:
-        self._daemon, self._socket = daemon, connection
-        connection.setblocking(False)
-        self._in, self._out = bytearray(), bytearray()
-        daemon.loop.reader(connection.fileno(), self._on_readable)
-
-    def _on_readable(self) -> None:
-        try:
-            data = self._socket.recv(262144)
-        except BlockingIOError:
-            return
-        except OSError:
-            data = b""
-        if not data:
-            self._close()
-            return
-        self._in += data
-        while b"\n" in self._in and self._socket.fileno() >= 0:
-            line, _, self._in = self._in.partition(b"\n")
-            try:
-                request = json.loads(line)
-            except ValueError:  # not one of ours
-                self._close()
-                return
-            self._on_request(request)
-
-    def _on_request(self, request: dict[str, Any]) -> None:
-        method, params, number = request["method"], request.get("params", {}), request.get("id", 0)
-        if method == "control":
-            self._daemon.control_opened(self)
-            method = "hello"
-
-        def reply(result: Any) -> None:
-            if isinstance(result, Refused):
-                self.send({"id": number, "error": {"reason": result.reason, "message": result.message}})
-            else:
-                self.send({"id": number, "result": result})
-
-        try:
-            if method in ("exec", "attach"):
-                container = self._daemon.container(params["container"])
-                self._daemon.loop.forget(self._socket.fileno())
-                taken, self._socket = self._socket, socket.socket()
-                self._socket.close()
-                Stream(self._daemon.loop, taken, container, {**params, "method": method})
-                return
-            handler = getattr(self._daemon, "do_" + method, None)
-            if handler is None:
-                raise Refused("Unimplemented", f"unknown method {method}")
-            handler(reply, **params)
-        except Refused as refused:
-            reply(refused)
-        except OSError as error:  # a full disk, no more descriptors: this request fails, the Pods live on
-            reply(Refused("InternalError", str(error)))
-        except (KeyError, TypeError) as error:  # a client of another version
-            reply(Refused("InvalidArgument", f"{method}: {error!r}"))
-
-    def send(self, message: dict[str, Any]) -> None:
-        if self._socket.fileno() >= 0:
-            self._out += json.dumps(message).encode() + b"\n"
-            self._flush()
-
-    def _flush(self) -> None:
-        try:
-            while self._out:
-                del self._out[: self._socket.send(self._out)]
-        except BlockingIOError:
-            self._daemon.loop.writer(self._socket.fileno(), self._flush)
-            return
-        except OSError:
-            self._close()
-            return
-        self._daemon.loop.writer(self._socket.fileno(), None)
-
-    def _close(self) -> None:
-        if self._socket.fileno() >= 0:
-            self._daemon.loop.forget(self._socket.fileno())
-            self._socket.close()
-            self._daemon.control_closed(self)
-
-
 def _only_one(state: str) -> int:
     """Hold the state directory's lock, or say who does."""
     lock = os.open(f"{state}/daemon.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -364,6 +287,7 @@ def main() -> None:
     parser.add_argument("--state", required=True)
     parser.add_argument("--ephemeral", action="store_true")
     parser.add_argument("--low-ports", default="auto", choices=("auto", "direct", "map"))
+    parser.add_argument("--idle-seconds", type=float, default=60.0)
     options = parser.parse_args()
     state, path = os.path.realpath(options.state), os.path.abspath(options.socket)
     os.makedirs(state, mode=0o700, exist_ok=True)
@@ -377,11 +301,13 @@ def main() -> None:
     syscalls.prctl(syscalls.PR_SET_NAME, b"kit-runtime\0")
     _clear_leftovers(state)
     listener = _listen(path)
-    daemon = Daemon(listener, state, ephemeral=options.ephemeral, low_ports=options.low_ports)
+    daemon = Daemon(listener, path, state, ephemeral=options.ephemeral, low_ports=options.low_ports,
+                    idle_seconds=options.idle_seconds)
     listener.listen(64)
     _ready(write, f"{state}/daemon.log")
     daemon.loop.run()
-    os.unlink(path)
+    if os.path.exists(path):
+        os.unlink(path)
 
 
 if __name__ == "__main__":
