@@ -23,22 +23,33 @@ SCREENSHOTS = Path(__file__).parents[1] / "build" / "screenshots"
 
 
 @pytest.fixture
-def browser(tmp_path):
+def browser(tmp_path, request):
     options = webdriver.ChromeOptions()
     for flag in (*FLAGS, f"--user-data-dir={tmp_path / 'chromium'}"):
         options.add_argument(flag)
     options.binary_location = "/usr/bin/chromium"
     driver = webdriver.Chrome(options=options, service=Service("/usr/bin/chromedriver"))
     yield driver
+    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+    driver.save_screenshot(str(SCREENSHOTS / f"{request.node.name}.png"))  # how it ended, well or not
     driver.quit()
+
+
+def environment(home, tmp_path):
+    env = {**os.environ, "KIT_HOME": str(home), "KIT_WORK": str(tmp_path / "work"), "HOME": str(tmp_path)}
+    env.pop("KUBECONFIG", None)
+    return env
+
+
+def run_kit(cluster, tmp_path, *arguments):
+    subprocess.run([sys.executable, "-m", "kitlib", *arguments], check=True,
+                   env=environment(cluster.directory.path.parents[1], tmp_path))
 
 
 def open_lab(stem, home, tmp_path):
     """`kit lab STEM --no-browser`, until it prints its URL."""
-    env = {**os.environ, "KIT_HOME": str(home), "KIT_WORK": str(tmp_path / "work"), "HOME": str(tmp_path)}
-    env.pop("KUBECONFIG", None)
-    server = subprocess.Popen([sys.executable, "-m", "kitlib", "lab", stem, "--no-browser"], env=env,
-                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    server = subprocess.Popen([sys.executable, "-m", "kitlib", "lab", stem, "--no-browser"],
+                              env=environment(home, tmp_path), stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     waiting = selectors.DefaultSelector()
     waiting.register(server.stdout, selectors.EVENT_READ)
     said, end = "", time.monotonic() + 60
@@ -68,13 +79,13 @@ def test_a_wrong_answer_is_mended_and_the_button_turns_green(browser, new_cluste
         browser.get(url)
         wait = WebDriverWait(browser, 90)
         wait.until(lambda b: b.find_elements(By.CSS_SELECTOR, ".jp-Notebook .jp-Cell"))
-        wait.until(lambda b: "Python 3" in b.find_element(By.CSS_SELECTOR, ".jp-KernelName").text)
+        wait.until(lambda b: "| Idle" in b.find_element(By.ID, "jp-main-statusbar").text)
         click_menu(browser, "Run", "runmenu:run-all")
         wait.until(lambda b: len(b.find_elements(By.CSS_SELECTOR, ".kit-check[data-state]")) == 4)
+        SCREENSHOTS.mkdir(parents=True, exist_ok=True)
         check = browser.find_elements(By.CSS_SELECTOR, ".kit-check")[1]  # first_object
         wait.until(lambda b: check.get_attribute("data-state") == "wrong")
         browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", check)
-        SCREENSHOTS.mkdir(parents=True, exist_ok=True)
         browser.save_screenshot(str(SCREENSHOTS / "lab00-wrong.png"))
         assert "This check failed on purpose" in check.text
         kubectl("-n", "lab00", "create", "configmap", "hello", "--from-literal=greeting=Hello, world!")
@@ -90,34 +101,21 @@ def test_a_wrong_answer_is_mended_and_the_button_turns_green(browser, new_cluste
 
 
 @pytest.mark.timeout(300)
-def test_the_talks_figure_is_drawn_in_jupyterlab(browser, new_cluster, tmp_path, kubectl_of):
+def test_the_talks_figure_is_drawn_in_jupyterlab(browser, new_cluster, tmp_path):
     cluster = new_cluster("lab")
     cluster.start()
-    kubectl = kubectl_of(cluster)
-    kubectl("create", "namespace", "lab09")
-    kubectl("-n", "lab09", "create", "-f", "-", stdin="""
-apiVersion: apps/v1
-kind: ReplicaSet
-metadata: {name: web}
-spec:
-  replicas: 3
-  selector: {matchLabels: {app: web}}
-  template:
-    metadata: {labels: {app: web}}
-    spec: {containers: [{name: echo, image: kit/echo}]}
-""")
-    kubectl("-n", "lab09", "wait", "--for=jsonpath={.status.readyReplicas}=3", "rs/web", "--timeout=60s")
+    run_kit(cluster, tmp_path, "catch-up", "lab09_replicaset_flow", "--to", "3")
     server, url = open_lab("lab09_replicaset_flow", cluster.directory.path.parents[1], tmp_path)
     try:
         browser.get(url)
         wait = WebDriverWait(browser, 120)
         wait.until(lambda b: b.find_elements(By.CSS_SELECTOR, ".jp-Notebook .jp-Cell"))
-        wait.until(lambda b: "Python 3" in b.find_element(By.CSS_SELECTOR, ".jp-KernelName").text)
+        wait.until(lambda b: "| Idle" in b.find_element(By.ID, "jp-main-statusbar").text)
         click_menu(browser, "Run", "runmenu:run-all")
         wait.until(lambda b: b.find_elements(By.CSS_SELECTOR, ".jp-OutputArea svg.kit"))
+        SCREENSHOTS.mkdir(parents=True, exist_ok=True)
         figure = browser.find_element(By.CSS_SELECTOR, ".jp-OutputArea svg.kit")
         browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", figure)
-        SCREENSHOTS.mkdir(parents=True, exist_ok=True)
         browser.save_screenshot(str(SCREENSHOTS / "lab09-flow.png"))
         words = figure.text
         for part in ("kube-apiserver", "kube-controller-manager/replicaset", "creates 3 Pods", "Pending → Running"):

@@ -21,10 +21,7 @@ def jupyter_command(notebook: Path, *, browser: bool, port: int = 0) -> list[str
         raise KitError("JupyterLab is not installed here: `pip install 'kitlib[lab]'`, or `python3 -m kitlib lab …` "
                        "in a checkout, which does it for you")
     command = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={notebook.parent}",
-               f"--LabApp.default_url=/lab/tree/{notebook.name}", "--ServerApp.ip=127.0.0.1",
-               "--KernelManager.transport=ipc",  # Unix sockets, which no other user of the machine can reach
-               # News and update checks ask hosts on the Internet; a classroom may have none.
-               "--LabApp.news_url=None", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
+               f"--LabApp.default_url=/lab/tree/{notebook.name}", "--ServerApp.ip=127.0.0.1"]
     if port:
         command.append(f"--ServerApp.port={port}")
     if not browser:
@@ -36,7 +33,10 @@ def jupyter_command(notebook: Path, *, browser: bool, port: int = 0) -> list[str
 
 def launch(notebook: Path, kubeconfig: Path, *, browser: bool, port: int = 0) -> None:
     """Become JupyterLab (this process is replaced; Ctrl-C ends it, the cluster stays)."""
-    env = kernel_environment({"KUBECONFIG": str(kubeconfig)})
+    # Our settings come first: no question about news on the first screen, and no looking for it on the Internet.
+    config = [str(Path(__file__).with_name("jupyter")), os.environ.get("JUPYTER_CONFIG_PATH", "")]
+    env = kernel_environment({"KUBECONFIG": str(kubeconfig),
+                              "JUPYTER_CONFIG_PATH": os.pathsep.join(filter(None, config))})
     command = jupyter_command(notebook, browser=browser, port=port)
     sys.stdout.flush()
     os.execve(command[0], command, env)

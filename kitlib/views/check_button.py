@@ -54,7 +54,8 @@ CSS = """
 .kit-check[data-state="wrong"] { border-color: #d55e00; }
 .kit-check[data-state="wrong"] button { background: #a84900; }
 .kit-check dl { margin: 6px 0 0; display: grid; grid-template-columns: max-content 1fr; gap: 2px 12px; }
-.kit-check dt { font-weight: 600; } .kit-check dd { margin: 0; }
+.kit-check dl > dt { font-weight: 600; width: auto; white-space: nowrap; }
+.kit-check dl > dd { margin: 0; width: auto; padding: 0; }
 """
 
 STATES = {True: ("passed", "✔ passed"), False: ("wrong", "✘ not yet: check again"),
