@@ -1,0 +1,250 @@
+"""kube-proxy's iptables mode as a pure function: Services and EndpointSlices in, the rules out.
+
+A packet to a Service walks from chain to chain; each chain answers one question:
+
+    PREROUTING, OUTPUT
+      KUBE-SERVICES        which Service?    -d 10.96.50.1 --dport 80
+        KUBE-SVC-…         which endpoint?   a coin per endpoint: 1/3, then 1/2, then the rest
+          KUBE-SEP-…       DNAT --to-destination 10.244.0.201:8080
+      KUBE-NODEPORTS       the same for node ports
+        KUBE-EXT-…         from outside: masquerade (or stay on this node), then KUBE-SVC or KUBE-SVL (local ones only)
+    POSTROUTING
+      KUBE-POSTROUTING     what was marked 0x4000 leaves with the node's own address
+
+The text is that of `iptables-save`, lines with KUBE only, so it can be laid beside a real node's.
+Source: pkg/proxy/iptables/proxier.go (syncProxyRules).
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from .service_ports import ProxyEndpoint, ServicePort, local_to, usable
+
+MARK = "0x4000/0x4000"
+
+
+@dataclass(frozen=True, slots=True)
+class RuleContext:
+    """The node for which the rules are made."""
+
+    node: str
+    cluster_cidr: str = "10.244.0.0/16"
+    service_cidr: str = "10.96.0.0/16"
+    node_addresses: Sequence[str] = ()
+
+
+@dataclass(slots=True)
+class Tables:
+    """Rules by table and chain."""
+
+    nat: dict[str, list[str]] = field(default_factory=dict)
+    filter: dict[str, list[str]] = field(default_factory=dict)
+
+    def text(self, table: str) -> str:
+        """As iptables-save prints them: chains, then the rules of the built-in chains, then those of ours."""
+        chains: dict[str, list[str]] = getattr(self, table)
+        built_in = [name for name in ("PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING") if name in chains]
+        ours = sorted(set(chains) - set(built_in))
+        lines = [f":{name} - [0:0]" for name in ours]
+        lines += [f"-A {name} {rule}" for name in (*built_in, *ours) for rule in chains[name]]
+        return "\n".join(lines) + "\n"
+
+
+def chain_name(prefix: str, port: ServicePort, endpoint: ProxyEndpoint | None = None) -> str:
+    """KUBE-SVC-HYZAVZ3O2MWWAV4H: a name must fit into 28 characters, hence the hash."""
+    text = port.name + port.protocol.lower() + (str(endpoint) if endpoint else "")
+    return f"KUBE-{prefix}-{base64.b32encode(hashlib.sha256(text.encode()).digest()).decode()[:16]}"
+
+
+def rules(ports: Iterable[ServicePort], context: RuleContext) -> Tables:
+    """All rules of a node for these Services."""
+    tables = Tables(_nat_base(), _filter_base())
+    for port in ports:
+        _service(port, context, tables)
+    tables.nat["KUBE-SERVICES"].append(
+        '-m comment --comment "kubernetes service nodeports; NOTE: this must be the last rule in this chain" '
+        "-m addrtype --dst-type LOCAL -j KUBE-NODEPORTS")
+    return tables
+
+
+def _service(port: ServicePort, context: RuleContext, tables: Tables) -> None:
+    everywhere = usable(port.endpoints)
+    local = local_to(port.endpoints, context.node)
+    internal = local if port.internal_local else everywhere
+    external = local if port.external_local else everywhere
+    outside = bool(port.node_port or port.external_ips or port.load_balancer_ips)
+    cluster_chain, local_chain = chain_name("SVC", port), chain_name("SVL", port)
+    if internal:
+        _internal(port, tables, local_chain if port.internal_local else cluster_chain)
+    else:
+        _refuse(port, tables, "KUBE-SERVICES", port.cluster_ips, "has no endpoints" if not everywhere
+                else "has no local endpoints", reject=not everywhere)
+    if outside:
+        _external(port, context, tables, everywhere, external, cluster_chain, local_chain)
+    used: set[ProxyEndpoint] = set()
+    if everywhere and (not port.internal_local or (outside and not (port.external_local and not everywhere))):
+        _balance(port, context, tables, cluster_chain, everywhere)
+        used |= set(everywhere)
+    if local and (port.internal_local or (outside and port.external_local)):
+        _balance(port, context, tables, local_chain, local)
+        used |= set(local)
+    for endpoint in sorted(used):
+        _endpoint(port, tables, endpoint)
+
+
+def _internal(port: ServicePort, tables: Tables, chain: str) -> None:
+    for address in port.cluster_ips:
+        tables.nat["KUBE-SERVICES"].append(
+            f'-d {address}/32 {_proto(port, f"{port.name} cluster IP")} --dport {port.port} -j {chain}')
+
+
+def _external(port: ServicePort, context: RuleContext, tables: Tables, everywhere: list[ProxyEndpoint],
+              external: list[ProxyEndpoint], cluster_chain: str, local_chain: str) -> None:
+    chain = chain_name("EXT", port)
+    if not external:
+        why = "has no local endpoints" if everywhere else "has no endpoints"
+        reject = not everywhere
+        _refuse(port, tables, "KUBE-EXTERNAL-SERVICES", (*port.external_ips, *port.load_balancer_ips), why, reject)
+        if port.node_port:
+            tables.filter["KUBE-EXTERNAL-SERVICES"].append(
+                f'-p {port.protocol.lower()} -m comment --comment "{port.name} {why}" -m addrtype --dst-type LOCAL '
+                f"-m {port.protocol.lower()} --dport {port.node_port} {_verdict(reject)}")
+        if not everywhere:
+            return
+    for address in port.external_ips:
+        tables.nat["KUBE-SERVICES"].append(
+            f'-d {address}/32 {_proto(port, f"{port.name} external IP")} --dport {port.port} -j {chain}')
+    for address in port.load_balancer_ips:
+        target = chain_name("FW", port) if port.source_ranges else chain
+        tables.nat["KUBE-SERVICES"].append(
+            f'-d {address}/32 {_proto(port, f"{port.name} loadbalancer IP")} --dport {port.port} -j {target}')
+    if port.load_balancer_ips and port.source_ranges:
+        _firewall(port, tables, chain)
+    if port.node_port:
+        protocol = port.protocol.lower()
+        head = f'-p {protocol} -m comment --comment "{port.name}" -m {protocol} --dport {port.node_port}'
+        tables.nat["KUBE-NODEPORTS"] += [
+            f"-d 127.0.0.0/8 {head} -m nfacct --nfacct-name  localhost_nps_accepted_pkts -j {chain}",
+            f"{head} -j {chain}"]
+    if port.health_check_node_port:
+        tables.filter["KUBE-NODEPORTS"].append(
+            f'-p tcp -m comment --comment "{port.name} health check node port" -m tcp '
+            f"--dport {port.health_check_node_port} -j ACCEPT")
+    _external_chain(port, context, tables, chain, cluster_chain, local_chain, bool(external))
+
+
+def _external_chain(port: ServicePort, context: RuleContext, tables: Tables, chain: str, cluster_chain: str,
+                    local_chain: str, reachable: bool) -> None:
+    destinations = f"{port.name} external destinations"
+    if port.external_local:
+        host = "-m addrtype --src-type LOCAL"
+        lines = [f'-s {context.cluster_cidr} -m comment --comment "pod traffic for {destinations}" -j {cluster_chain}',
+                 f'-m comment --comment "masquerade LOCAL traffic for {destinations}" {host} -j KUBE-MARK-MASQ',
+                 f'-m comment --comment "route LOCAL traffic for {destinations}" {host} -j {cluster_chain}']
+        lines += [f"-j {local_chain}"] if reachable else []
+    else:
+        lines = [f'-m comment --comment "masquerade traffic for {destinations}" -j KUBE-MARK-MASQ',
+                 f"-j {cluster_chain}"]
+    tables.nat[chain] = lines
+
+
+def _firewall(port: ServicePort, tables: Tables, external_chain: str) -> None:
+    """loadBalancerSourceRanges: who is in goes on; the filter table drops who is not."""
+    chain = chain_name("FW", port)
+    tables.nat[chain] = [
+        f'-s {source} -m comment --comment "{port.name} loadbalancer IP" -j {external_chain}'
+        for source in port.source_ranges]
+    tables.nat[chain].append(
+        f'-m comment --comment "other traffic to {port.name} will be dropped by KUBE-PROXY-FIREWALL"')
+    for address in port.load_balancer_ips:
+        tables.filter["KUBE-PROXY-FIREWALL"].append(
+            f'-d {address}/32 {_proto(port, f"{port.name} traffic not accepted by {chain}")} '
+            f"--dport {port.port} -j DROP")
+
+
+def _balance(port: ServicePort, context: RuleContext, tables: Tables, chain: str,
+             endpoints: list[ProxyEndpoint]) -> None:
+    """Masquerade who comes from outside the Pod network; then sticky clients; then a coin per endpoint."""
+    lines = [f"! -s {context.cluster_cidr} -d {address}/32 {_proto(port, f'{port.name} cluster IP')} "
+             f"--dport {port.port} -j KUBE-MARK-MASQ" for address in port.cluster_ips
+             if port.internal_local == chain.startswith("KUBE-SVL")]
+    if port.affinity:
+        for endpoint in endpoints:
+            target = chain_name("SEP", port, endpoint)
+            lines.append(f'-m comment --comment "{port.name} -> {endpoint}" -m recent --rcheck '
+                         f"--seconds {port.affinity} --reap --name {target} --mask 255.255.255.255 --rsource "
+                         f"-j {target}")
+    for index, endpoint in enumerate(endpoints):
+        left = len(endpoints) - index
+        coin = f" -m statistic --mode random --probability {probability(left)}" if left > 1 else ""
+        lines.append(f'-m comment --comment "{port.name} -> {endpoint}"{coin} -j {chain_name("SEP", port, endpoint)}')
+    tables.nat[chain] = lines
+
+
+def _endpoint(port: ServicePort, tables: Tables, endpoint: ProxyEndpoint) -> None:
+    chain, protocol = chain_name("SEP", port, endpoint), port.protocol.lower()
+    sticky = f" -m recent --set --name {chain} --mask 255.255.255.255 --rsource" if port.affinity else ""
+    tables.nat[chain] = [
+        f'-s {endpoint.ip}/32 -m comment --comment "{port.name}" -j KUBE-MARK-MASQ',
+        f'-p {protocol} -m comment --comment "{port.name}"{sticky} -m {protocol} -j DNAT --to-destination {endpoint}']
+
+
+def probability(endpoints: int) -> str:
+    """1/n as the kernel keeps it, in 31 bits, and as iptables-save prints it."""
+    asked = float(f"{1 / endpoints:.10f}")
+    return f"{round(asked * 2**31) / 2**31:.11f}"
+
+
+def _proto(port: ServicePort, comment: str) -> str:
+    protocol = port.protocol.lower()
+    return f'-p {protocol} -m comment --comment "{comment}" -m {protocol}'
+
+
+def _verdict(reject: bool) -> str:
+    return "-j REJECT --reject-with icmp-port-unreachable" if reject else "-j DROP"
+
+
+def _refuse(port: ServicePort, tables: Tables, chain: str, addresses: Iterable[str], why: str, reject: bool) -> None:
+    for address in addresses:
+        tables.filter[chain].append(
+            f'-d {address}/32 {_proto(port, f"{port.name} {why}")} --dport {port.port} {_verdict(reject)}')
+
+
+def _nat_base() -> dict[str, list[str]]:
+    portals = '-m comment --comment "kubernetes service portals" -j KUBE-SERVICES'
+    return {
+        "PREROUTING": [portals], "OUTPUT": [portals],
+        "POSTROUTING": ['-m comment --comment "kubernetes postrouting rules" -j KUBE-POSTROUTING'],
+        "KUBE-KUBELET-CANARY": [], "KUBE-PROXY-CANARY": [], "KUBE-NODEPORTS": [], "KUBE-SERVICES": [],
+        "KUBE-MARK-MASQ": [f"-j MARK --set-xmark {MARK}"],
+        "KUBE-POSTROUTING": [
+            f"-m mark ! --mark {MARK} -j RETURN", "-j MARK --set-xmark 0x4000/0x0",
+            '-m comment --comment "kubernetes service traffic requiring SNAT" -j MASQUERADE --random-fully'],
+    }
+
+
+def _filter_base() -> dict[str, list[str]]:
+    new = "-m conntrack --ctstate NEW -m comment --comment"
+    firewall = f'{new} "kubernetes load balancer firewall" -j KUBE-PROXY-FIREWALL'
+    portals = f'{new} "kubernetes service portals" -j KUBE-SERVICES'
+    visible = f'{new} "kubernetes externally-visible service portals" -j KUBE-EXTERNAL-SERVICES'
+    return {
+        "INPUT": [firewall, '-m comment --comment "kubernetes health check service ports" -j KUBE-NODEPORTS', visible,
+                  "-j KUBE-FIREWALL"],
+        "FORWARD": [firewall, '-m comment --comment "kubernetes forwarding rules" -j KUBE-FORWARD', portals, visible],
+        "OUTPUT": [firewall, portals, "-j KUBE-FIREWALL"],
+        "KUBE-EXTERNAL-SERVICES": [], "KUBE-KUBELET-CANARY": [], "KUBE-NODEPORTS": [], "KUBE-PROXY-CANARY": [],
+        "KUBE-PROXY-FIREWALL": [], "KUBE-SERVICES": [],
+        "KUBE-FIREWALL": [
+            '! -s 127.0.0.0/8 -d 127.0.0.0/8 -m comment --comment "block incoming localnet connections" '
+            "-m conntrack ! --ctstate RELATED,ESTABLISHED,DNAT -j DROP"],
+        "KUBE-FORWARD": [
+            "-m conntrack --ctstate INVALID -m nfacct --nfacct-name  ct_state_invalid_dropped_pkts -j DROP",
+            f'-m comment --comment "kubernetes forwarding rules" -m mark --mark {MARK} -j ACCEPT',
+            '-m comment --comment "kubernetes forwarding conntrack rule" '
+            "-m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"],
+    }
