@@ -292,6 +292,26 @@ def test_a_killed_daemon_takes_its_containers_along_and_is_replaced() -> None:
     run(scenario)
 
 
+def test_down_and_up_at_once_works() -> None:
+    async def scenario() -> None:
+        with tempfile.TemporaryDirectory() as directory:
+            pids = set()
+            for _ in range(5):
+                runtime = await ProcessRuntime.start(f"{directory}/r.sock", f"{directory}/state")
+                pods = Pods(Path(directory), runtime, lease_slice())
+                await pods.start("box", "busybox", "sleep", "1000")
+                pids.add(runtime.pid)
+                await shut_quickly(runtime)
+                pods.slice.release()
+            assert len(pids) == 5
+
+    async def shut_quickly(runtime: ProcessRuntime) -> None:
+        await runtime._link.call("shutdown")  # without waiting for its end
+        await runtime.close()
+
+    asyncio.run(scenario())
+
+
 def test_a_daemon_can_be_stopped_from_outside() -> None:
     async def scenario() -> None:
         with tempfile.TemporaryDirectory() as directory:

@@ -36,6 +36,7 @@ from kitlib.runtime.process.task import Task
 
 VERSION = 1
 _CHECK_INTERVAL = 1.0
+_PATIENCE = 3.0
 
 
 class Daemon:
@@ -84,7 +85,8 @@ class Daemon:
         self.loop.later(_CHECK_INTERVAL, self._check)
         if self._controls or self.sandboxes:
             self._idle_since = time.monotonic()
-        if time.monotonic() - self._idle_since > self._idle_seconds or not self._is_reachable():
+        idle = time.monotonic() - self._idle_since
+        if not self._stopping and (idle > self._idle_seconds or not self._is_reachable()):
             self.shutdown()
         if any(container.spec["memory_limit"] for container in self.containers.values()):
             snapshot = processes.snapshot()
@@ -102,8 +104,13 @@ class Daemon:
             control.send({"event": container.describe()})
 
     def shutdown(self) -> None:
-        """Kill every container; the loop ends when the last one is reaped."""
-        self._stopping = True
+        """Kill every container; the loop ends when the last one is reaped.  Whoever comes now starts a successor."""
+        if not self._stopping:
+            self._stopping = True
+            if self._is_reachable():
+                os.unlink(self._path)
+            self.loop.forget(self._listener.fileno())
+            self._listener.close()
         for container in self.containers.values():
             container.signal(signal.SIGKILL)
         for task in list(self._reap.values()):
@@ -136,6 +143,8 @@ class Daemon:
         return [container for container in self.containers.values() if container.sandbox == sandbox]
 
     def do_hello(self, reply: Reply) -> None:
+        if self._stopping:
+            raise Refused("RuntimeUnavailable", "the runtime is shutting down")
         reply({"version": VERSION, "pid": os.getpid(), "ephemeral": self._ephemeral,
                "isolation": self.isolation._asdict()})
 
@@ -145,7 +154,7 @@ class Daemon:
 
     def do_run_pod_sandbox(self, reply: Reply, config: dict[str, Any]) -> None:
         if self._stopping:
-            raise Refused("Unavailable", "the runtime is shutting down")
+            raise Refused("RuntimeUnavailable", "the runtime is shutting down")
         identity = os.urandom(32).hex()
         self.sandboxes[identity] = Sandbox(identity, config)
         reply(identity)
@@ -174,7 +183,7 @@ class Daemon:
 
     def do_start_container(self, reply: Reply, container: str) -> None:
         if self._stopping:
-            raise Refused("Unavailable", "the runtime is shutting down")
+            raise Refused("RuntimeUnavailable", "the runtime is shutting down")
         self.container(container).start(
             lambda error: reply(Refused("RunContainerError", error) if error else None))
 
@@ -229,13 +238,18 @@ class Daemon:
 
 
 def _only_one(state: str) -> int:
-    """Hold the state directory's lock, or say who does."""
+    """Hold the state directory's lock, or say who does.  A predecessor that is just ending is waited for."""
     lock = os.open(f"{state}/daemon.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        holder = os.read(lock, 20).decode().strip()
-        sys.exit(f"another runtime daemon (pid {holder}) owns {state}")
+    patience = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            break
+        except BlockingIOError:
+            if time.monotonic() > patience:
+                holder = os.pread(lock, 20, 0).decode().strip()
+                sys.exit(f"another runtime daemon (pid {holder}) owns {state}")
+            time.sleep(0.02)
     os.ftruncate(lock, 0)
     return lock
 
@@ -306,8 +320,6 @@ def main() -> None:
     listener.listen(64)
     _ready(write, f"{state}/daemon.log")
     daemon.loop.run()
-    if os.path.exists(path):
-        os.unlink(path)
 
 
 if __name__ == "__main__":

@@ -44,14 +44,24 @@ class Link:
         async with self._connecting:
             if self._writer is not None:
                 return
-            try:
-                reader, writer = await open_connection(self.path)
-            except (FileNotFoundError, ConnectionRefusedError):
-                await self._spawn()
-                reader, writer = await open_connection(self.path)
-            self._writer = writer
-            self._reading = asyncio.create_task(self._read(reader), name="runtime link")
-            self.hello = await self._ask("control", {})
+            for last in (False, False, True):
+                try:
+                    await self._join()
+                    return
+                except (RuntimeError_, ConnectionError):  # it was just ending when we came
+                    if last:
+                        raise
+                    await asyncio.sleep(0.1)
+
+    async def _join(self) -> None:
+        try:
+            reader, writer = await open_connection(self.path)
+        except (FileNotFoundError, ConnectionRefusedError):
+            await self._spawn()
+            reader, writer = await open_connection(self.path)
+        self._writer = writer
+        self._reading = asyncio.create_task(self._read(reader), name="runtime link")
+        self.hello = await self._ask("control", {})
 
     async def _spawn(self) -> None:
         os.makedirs(os.path.dirname(self.path), exist_ok=True)
