@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import base64
+
 import pytest
 from api_world import CONFIGMAPS, PODS, SECRETS, World, config_map, pod, read
 
 ACCOUNTS = "/api/v1/namespaces/default/serviceaccounts"
 RBAC = "/apis/rbac.authorization.k8s.io/v1"
+REQUEST = base64.b64encode(b"-----BEGIN CERTIFICATE REQUEST-----\nMA==\n-----END CERTIFICATE REQUEST-----\n").decode()
 
 
 @pytest.fixture
@@ -123,3 +126,31 @@ def test_kit_paths_are_for_masters_only(world):
     world.api.extra["/kit/"] = lambda request: respond.text("here")
     assert world.get("/kit/status").body == b"here"
     assert world.get("/kit/status", token=token_of(world, "robot")).code == 403
+
+
+def test_a_lasting_token_is_as_good_as_the_secret_that_holds_it(world):
+    world.post(ACCOUNTS, {"metadata": {"name": "robot"}})
+    world.post(SECRETS, {"metadata": {"name": "t", "annotations": {"kubernetes.io/service-account.name": "robot"}},
+                         "type": "kubernetes.io/service-account-token"})
+    secret = read(world.get(f"{SECRETS}/t"))
+    token = base64.b64decode(secret["data"]["token"]).decode()
+    assert sorted(secret["data"]) == ["ca.crt", "namespace", "token"]
+    world.clock.advance(10 * 365 * 86400)
+    assert world.api.authenticator.by_token(token).name == "system:serviceaccount:default:robot"
+    world.delete(f"{SECRETS}/t")
+    assert world.get("/api", token=token).code == 401
+
+
+def test_a_signing_request_says_who_asks_and_is_approved_at_its_own_path(world):
+    path = "/apis/certificates.k8s.io/v1/certificatesigningrequests"
+    made = world.post(path, {"metadata": {"name": "jane"}, "spec": {
+        "request": REQUEST, "signerName": "kubernetes.io/kube-apiserver-client", "usages": ["client auth"],
+        "username": "somebody-else"}})
+    assert (made.code, read(made)["spec"]["username"]) == (201, "admin")
+    approved = {**read(made), "status": {"conditions": [{"type": "Approved", "status": "True", "reason": "R"}]}}
+    world.patch(f"{path}/jane/approval", {"status": approved["status"]})
+    [condition] = read(world.get(f"{path}/jane"))["status"]["conditions"]
+    assert (condition["type"], condition["lastUpdateTime"]) == ("Approved", "2023-11-14T22:13:20Z")
+    signed = {"status": {"certificate": base64.b64encode(b"-----BEGIN CERTIFICATE-----").decode()}}
+    world.patch(f"{path}/jane/status", signed)
+    assert read(world.get(f"{path}/jane"))["status"]["conditions"] == [condition]

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 CREDENTIAL_ID = "authentication.kubernetes.io/credential-id"
 POD_NAME, POD_UID = "authentication.kubernetes.io/pod-name", "authentication.kubernetes.io/pod-uid"
 NODE_NAME, NODE_UID = "authentication.kubernetes.io/node-name", "authentication.kubernetes.io/node-uid"
+LASTING_ISSUER = "kubernetes/serviceaccount"
 REMEMBERED = 1024  # tokens whose signature has been checked
 BOUND = {"pod": "pods", "secret": "secrets", "node": "nodes"}
 
@@ -75,10 +76,33 @@ class ServiceAccountTokens:
                   "sub": f"system:serviceaccount:{meta['namespace']}:{meta['name']}"}
         return self._sign(claims), now + seconds
 
+    def create_lasting(self, account: dict[str, Any], secret: str) -> str:
+        """A token without an end, kept in a Secret; it is good as long as that Secret holds it."""
+        meta = account["metadata"]
+        about = {"namespace": meta["namespace"], "secret.name": secret, "service-account.name": meta["name"],
+                 "service-account.uid": meta["uid"]}
+        return self._sign({"iss": LASTING_ISSUER, **{f"kubernetes.io/serviceaccount/{k}": v for k, v in about.items()},
+                           "sub": f"system:serviceaccount:{meta['namespace']}:{meta['name']}"})
+
+    def _lasting_user(self, token: str, claims: dict[str, Any]) -> User:
+        """Whose lasting token it is: the Secret must still hold it."""
+        about = {key.rpartition("/")[2]: value for key, value in claims.items()}
+        namespace = about.get("namespace", "")
+        self._must_exist("serviceaccounts", namespace, {"name": about.get("service-account.name", ""),
+                                                        "uid": about.get("service-account.uid")})
+        secret = self._api.store.get("secrets", namespace, about.get("secret.name", ""))
+        held = (secret.obj.get("data") or {}).get("token", "") if secret else ""
+        if base64.b64decode(held).decode("utf-8", "replace") != token:
+            raise TokenInvalid("the Secret of this token has gone")
+        groups = ("system:serviceaccounts", f"system:serviceaccounts:{namespace}")
+        return User(claims["sub"], groups, about["service-account.uid"])
+
     def user(self, token: str, audiences: Collection[str]) -> User:
         """Whose token it is, for one of these audiences.  Raises TokenInvalid."""
         claims = self._claims(token)
         now = self._api.clock.now()
+        if claims.get("iss") == LASTING_ISSUER:
+            return self._lasting_user(token, claims)
         if claims.get("iss") != self._api.config.issuer:
             raise TokenInvalid("issued by somebody else")
         if now >= claims.get("exp", 0):
@@ -147,7 +171,8 @@ class ServiceAccountTokens:
         except ValueError:
             raise TokenInvalid("not a JSON Web Token") from None
         self._check_signature(head, text.encode(), raw)
-        if not isinstance(claims, dict) or "sub" not in claims or "jti" not in claims:
+        if not isinstance(claims, dict) or "sub" not in claims or (
+                "jti" not in claims and claims.get("iss") != LASTING_ISSUER):
             raise TokenInvalid("not a ServiceAccount's token")
         return claims
 

@@ -16,6 +16,7 @@ SPECIAL = {
     "services": ("services", "ServiceStrategy"),
     "namespaces": ("namespaces", "NamespaceStrategy"),
     "nodes": ("nodes", "NodeStrategy"),
+    "secrets": ("secrets", "SecretStrategy"),
     "persistentvolumeclaims": ("storage", "ClaimStrategy"),
     "persistentvolumes": ("storage", "VolumeStrategy"),
     "deployments.apps": ("workloads", "DeploymentStrategy"),
