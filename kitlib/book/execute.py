@@ -37,7 +37,7 @@ def execute(path: Path, *, env: Mapping[str, str] | None = None, timeout: float 
     total = sum(cell["cell_type"] == "code" for cell in notebook.cells)
     done = 0
 
-    def finished(cell: Any, cell_index: int, **_rest: Any) -> None:
+    def finished(cell: Any, cell_index: int, **_reply: Any) -> None:
         nonlocal done
         if cell["cell_type"] == "code":
             done += 1
@@ -52,7 +52,7 @@ def execute(path: Path, *, env: Mapping[str, str] | None = None, timeout: float 
         config = Config({"KernelManager": {"transport": "ipc", "connection_file": f"{desk}/k.json"}})
         runner = NotebookClient(notebook, config=config, kernel_name="python3", timeout=timeout,
                                 allow_errors=allow_errors, resources={"metadata": {"path": str(path.parent)}},
-                                on_cell_complete=finished)
+                                on_cell_executed=finished)
         try:
             runner.execute(env=kernel_environment(env))
         except CellExecutionError as error:
