@@ -399,6 +399,7 @@ def test_a_new_kubelet_takes_over_what_runs_restarts_what_died_and_ends_what_has
         second.apply(pod(name="new"))
         await asyncio.sleep(1)
         assert second.pod("new")["status"]["podIP"] not in addresses
+        assert len(list((tmp_path / "pods").iterdir())) == 3
         await second.stop()
 
     run(clock, life())

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import shutil
 from collections.abc import Iterable
 from typing import Any
 
@@ -47,6 +48,7 @@ class Kubelet:
         for uid, (sandbox, containers) in orphans.items():
             log.info("pod %s is gone: ending what is left of it", uid)
             self._later(self._end_orphan(uid, sandbox, containers))
+        self._sweep(set(orphans))
 
     async def stop(self) -> None:
         """The kubelet ends; its Pods do not."""
@@ -80,10 +82,6 @@ class Kubelet:
         for worker in self.workers.values():
             if worker.pod["metadata"].get("namespace") == namespace:
                 worker.configuration_changed()
-
-    def find(self, namespace: str, name: str) -> PodWorker | None:
-        return next((w for w in self.workers.values()
-                     if w.pod["metadata"]["name"] == name and w.pod["metadata"].get("namespace") == namespace), None)
 
     def _begin(self, uid: str, pod: Object) -> None:
         status = pod.get("status") or {}
@@ -127,6 +125,15 @@ class Kubelet:
                 await self.node.runtime.remove_pod_sandbox(sandbox.id)
         except RuntimeError_ as error:
             log.warning("orphaned pod %s: %s", uid, error)
+        self._sweep(set())
+
+    def _sweep(self, busy: set[str]) -> None:
+        """Directories and logs of Pods that were deleted while nobody was here to clean up."""
+        keep = busy | set(self.workers)
+        for root in (self.node.directory / "pods", self.node.logs):
+            for entry in root.iterdir() if root.is_dir() else ():
+                if entry.name.rpartition("_")[2] not in keep:
+                    shutil.rmtree(entry, ignore_errors=True)
 
     def _later(self, work: Any) -> None:
         task = asyncio.ensure_future(work)

@@ -81,6 +81,7 @@ class PodWorker:
         for view in self.runs.views(self.pod):
             if view.running and view.latest is not None:
                 entry = known.get(view.latest.id, {})
+                self.runs.given[view.latest.id] = entry.get("resources", view.spec.get("resources") or {})
                 self._starter.watch_over(view, view.latest, bool(entry.get("started")), bool(entry.get("ready")))
 
     def update(self, pod: dict[str, Any]) -> None:
