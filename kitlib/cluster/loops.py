@@ -11,14 +11,17 @@ from kitlib.controllers.cronjob import CronJob
 from kitlib.controllers.daemonset import DaemonSet
 from kitlib.controllers.deployment import Deployment
 from kitlib.controllers.disruption import Disruption
+from kitlib.controllers.endpoints import Endpoints, EndpointSliceMirroring
 from kitlib.controllers.endpointslice import EndpointSlice
 from kitlib.controllers.garbagecollector import GarbageCollector
+from kitlib.controllers.hpa import HorizontalPodAutoscaler
 from kitlib.controllers.job import Job
 from kitlib.controllers.namespace import Namespace
 from kitlib.controllers.nodelifecycle import NodeLifecycle
 from kitlib.controllers.podgc import PodGC
 from kitlib.controllers.replicaset import ReplicaSet
 from kitlib.controllers.replicationcontroller import ReplicationController
+from kitlib.controllers.resourcequota import ResourceQuota
 from kitlib.controllers.rootca import RootCA
 from kitlib.controllers.serviceaccount import ServiceAccount
 from kitlib.controllers.statefulset import StatefulSet
@@ -36,8 +39,9 @@ def control_loops(root_ca: str) -> list[tuple[Controller, str]]:
     """
     controllers: list[Controller] = [
         Deployment(), StatefulSet(), DaemonSet(), CronJob(), ReplicaSet(), ReplicationController(), Job(),
-        EndpointSlice(), Disruption(), GarbageCollector(), Namespace(), ServiceAccount(), RootCA(root_ca),
-        NodeLifecycle(), TaintEviction(), PodGC(), TTLAfterFinished()]
+        EndpointSlice(), Endpoints(), EndpointSliceMirroring(), HorizontalPodAutoscaler(), Disruption(),
+        ResourceQuota(), GarbageCollector(), Namespace(), ServiceAccount(), RootCA(root_ca), NodeLifecycle(),
+        TaintEviction(), PodGC(), TTLAfterFinished()]
     scheduler = Scheduler()
     return [*((controller, f"{MANAGER}/{controller.name}") for controller in controllers),
             (scheduler, scheduler.user_agent)]

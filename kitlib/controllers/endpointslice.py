@@ -18,7 +18,7 @@ Source: k8s.io/endpointslice (reconciler.go, utils.go), kubernetes/pkg/controlle
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,8 +52,8 @@ class Observed:
 class EndpointSlice(Controller):
     name = "endpointslice"
     resource = "services"
-    owns = (SLICES,)
-    reads = ("pods", "nodes")
+    owns: Sequence[str] = (SLICES,)
+    reads: Sequence[str] = ("pods", "nodes")
 
     def setup(self) -> None:
         self.cache(SLICES).add_label_index(SERVICE_NAME)
@@ -85,7 +85,7 @@ class EndpointSlice(Controller):
 
     def diff(self, observed: Observed) -> list[Action]:
         service, slices = observed.service, list(observed.slices)
-        groups = _endpoints_by_ports(observed)
+        groups = endpoints_by_ports(observed)
         labels = _labels(service)
         actions: list[Action] = []
         for ports, endpoints in groups:
@@ -133,7 +133,7 @@ class EndpointSlice(Controller):
                                            "metadata": existing["metadata"] | {"labels": labels}})]
 
 
-def _endpoints_by_ports(observed: Observed) -> list[tuple[list[Object], list[Object]]]:
+def endpoints_by_ports(observed: Observed) -> list[tuple[list[Object], list[Object]]]:
     """[(ports, endpoints that have them)], in order of the Pods."""
     groups: dict[str, tuple[list[Object], list[Object]]] = {}
     for pod in observed.pods:
