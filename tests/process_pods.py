@@ -54,7 +54,7 @@ class Pods:
     async def sh(self, name: str, script: str, **more: Any) -> tuple[str, str]:
         return await self.start(name, "busybox:1.36", "sh", "-c", script, **more)
 
-    async def ended(self, container: str, seconds: float = 15) -> ContainerStatus:
+    async def ended(self, container: str, seconds: float = 30) -> ContainerStatus:
         """The container's status once it has ended."""
         return await eventually(lambda: self._if_ended(container), seconds)
 
@@ -81,7 +81,7 @@ class Pods:
         return lowports.reachable(port, self.runtime.isolation.port_start)
 
 
-async def eventually(probe: Callable[[], Awaitable[Any]], seconds: float = 15) -> Any:
+async def eventually(probe: Callable[[], Awaitable[Any]], seconds: float = 30) -> Any:
     """What `probe` says as soon as that is true."""
     end = time.monotonic() + seconds
     while True:

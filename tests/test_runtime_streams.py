@@ -48,7 +48,7 @@ def test_exec_past_its_timeout_is_killed() -> None:
             await pods.runtime.exec_sync(container, ["sleep", marker], 0.3)
         assert refused.value.reason == "DeadlineExceeded"
         assert "timed out" in refused.value.message
-        assert time.monotonic() - start < 3
+        assert time.monotonic() - start < 15
 
         async def gone() -> bool:
             answer = await pods.runtime.exec_sync(container, ["sh", "-c", f"ps -ef | grep -c 'slee[p] {marker}'"], 10)
