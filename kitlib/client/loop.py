@@ -16,7 +16,8 @@ from the cache.)  It holds in this process, over HTTP, and after a restart, when
 If a write is never seen within PATIENCE seconds (an event was lost), the key is reconciled all the same.
 
 Fairness.  A turn over 1,000 Pods costs milliseconds, and each of the Pods' changes asks for one.  A key that took
-long rests for a few times as long as it took, so that the changes gather and one turn answers them all.
+long rests for a few times as long as it took (a quarter of a second at most: the machine may just have been busy), so
+that the changes gather and one turn answers them all.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ from kitlib.objects.meta import object_key
 log = logging.getLogger(__name__)
 
 PATIENCE = 5.0
-CHEAP, REST = 0.002, 5.0
+CHEAP, REST, REST_MOST = 0.002, 5.0, 0.25
 
 
 def reconcile(controller: Controller, key: str, record: Record) -> None:
@@ -103,7 +104,7 @@ class Job:
         if writes:
             self._unseen[key] = (ended + PATIENCE, writes)
         if record.seconds > CHEAP:
-            self._resting[key] = ended + REST * record.seconds
+            self._resting[key] = ended + min(REST * record.seconds, REST_MOST)
         return record
 
     def _must_wait(self, key: str) -> float:
