@@ -4,5 +4,6 @@
     figures.py   a figure, its unit, and what was promised
     cluster.py   up, memory, scale, check: what a learner feels
     api.py       requests per second through TLS, from another process
-    load.py      that process
+    load.py      that process; wrk.py: or wrk, where it is installed
+    watchers.py  another: a thousand watchers and a writer
 """

@@ -10,7 +10,8 @@ from typing import Any
 class Figure:
     """at_most: the promise is an upper limit (seconds, MB); else a lower one (requests per second).
 
-    samples: every single measurement; value is their median.
+    real: what a real control plane gave on a machine like this one.  samples: every single measurement;
+    value is their median.
     """
 
     name: str
@@ -20,6 +21,7 @@ class Figure:
     at_most: bool = True
     samples: tuple[float, ...] = ()
     note: str = ""
+    real: float | None = None
 
     @property
     def kept(self) -> bool | None:
@@ -28,8 +30,15 @@ class Figure:
             return None
         return self.value <= self.promised if self.at_most else self.value >= self.promised
 
+    @property
+    def ratio(self) -> float | None:
+        """How many times better than the real one; None where that was not measured."""
+        if not self.real or not self.value:
+            return None
+        return round(self.real / self.value if self.at_most else self.value / self.real, 2)
+
     def as_json(self) -> dict[str, Any]:
-        return {**asdict(self), "kept": self.kept}
+        return {**asdict(self), "kept": self.kept, "ratio": self.ratio}
 
 
 def median(name: str, samples: list[float], unit: str, promised: float | None = None, *, at_most: bool = True,
