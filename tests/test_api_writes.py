@@ -153,6 +153,9 @@ def test_a_put_without_the_address_keeps_it(world):
     made = read(world.post(SERVICES, service("a")))
     kept = read(world.put(f"{SERVICES}/a", service("a", ports=[{"port": 81}])))
     assert kept["spec"]["clusterIP"] == made["spec"]["clusterIP"]
+    moved = world.put(f"{SERVICES}/a", {**kept, "spec": {**kept["spec"], "clusterIP": "None"}})
+    assert moved.code == 422
+    assert [cause["field"] for cause in read(moved)["details"]["causes"]] == ["spec.clusterIPs[0]"]
 
 
 def test_a_pod_is_bound_once(world):

@@ -308,6 +308,12 @@ def test_an_address_once_given_stays() -> None:
     old = changed(whole("", "Service"), {"spec.clusterIP": "10.0.0.1", "spec.clusterIPs": ["10.0.0.1"]})
     new = changed(old, {"spec.clusterIP": "None", "spec.clusterIPs": ["None"]})
     assert found(validate_update("Service", "", new, old)) == {(V, "spec.clusterIPs[0]")}
+    both = changed(old, {"spec.clusterIPs": ["10.0.0.1", "fd00::1"], "spec.ipFamilies": ["IPv4", "IPv6"],
+                         "spec.ipFamilyPolicy": "PreferDualStack"})
+    assert found(validate_update("Service", "", both, old)) == set()
+    back = changed(both, {"spec.clusterIPs": ["10.0.0.1"], "spec.ipFamilies": ["IPv4"]})
+    assert found(validate_update("Service", "", back, both)) == {(V, "spec.ipFamilyPolicy")}
+    assert found(validate_update("Service", "", changed(back, {"spec.ipFamilyPolicy": "SingleStack"}), both)) == set()
 
 
 def test_what_is_marked_immutable_keeps_its_data() -> None:

@@ -50,6 +50,8 @@ class ServiceStrategy(Strategy):
     def prepare_update(self, call: Call, obj: Obj, old: Obj) -> None:
         spec, before = obj["spec"], old["spec"]
         self._patch_allocated(spec, before)
+        if spec.get("clusterIP") != before.get("clusterIP") and spec.get("clusterIPs") == before.get("clusterIPs"):
+            spec.pop("clusterIPs", None)  # it follows the address that the client changed
         self._drop_type_dependent(spec, before)
         self._settle(spec)
 
@@ -71,10 +73,10 @@ class ServiceStrategy(Strategy):
     def _patch_allocated(spec: Obj, before: Obj) -> None:
         """A PUT that leaves out the address or the node ports keeps those that it has."""
         if spec.get("type") != EXTERNAL and before.get("type") != EXTERNAL:
-            if not spec.get("clusterIP") and not spec.get("clusterIPs"):
-                for name in ("clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"):
-                    if name in before and not spec.get(name):
-                        spec[name] = before[name]
+            if not spec.get("clusterIP") and before.get("clusterIP"):
+                spec["clusterIP"] = before["clusterIP"]
+            if not spec.get("clusterIPs") and spec.get("clusterIP") == before.get("clusterIP"):
+                spec["clusterIPs"] = before.get("clusterIPs") or []
             if not spec.get("ipFamilies") and before.get("ipFamilies"):
                 spec["ipFamilies"] = before["ipFamilies"]
             if not spec.get("ipFamilyPolicy") and before.get("ipFamilyPolicy"):
@@ -94,9 +96,10 @@ class ServiceStrategy(Strategy):
         kind, was = spec.get("type"), before.get("type")
         if kind == was:
             return
-        if was != EXTERNAL and kind == EXTERNAL and spec.get("clusterIP") == before.get("clusterIP"):
+        if was != EXTERNAL and kind == EXTERNAL:
             for name in ("clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"):
-                spec.pop(name, None)
+                if spec.get(name) == before.get(name):
+                    spec.pop(name, None)
         if was in WITH_NODE_PORTS and kind not in WITH_NODE_PORTS:
             old_ports = [port.get("nodePort") for port in before.get("ports") or ()]
             if [port.get("nodePort") for port in spec.get("ports") or ()] == old_ports:

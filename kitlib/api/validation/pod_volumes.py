@@ -70,8 +70,8 @@ def host_path(errs: Errors, path: str, source: Obj) -> None:
     place = source.get("path", "")
     if not place:
         errs.append(field.required(f"{path}.path"))
-    else:
-        no_backsteps(errs, f"{path}.path", place)
+        return
+    no_backsteps(errs, f"{path}.path", place)
     one_of(errs, f"{path}.type", source.get("type"), _HOST_TYPES, False)
 
 
@@ -169,12 +169,15 @@ def nfs(errs: Errors, path: str, source: Obj) -> None:
     for name in ("server", "path"):
         if not source.get(name):
             errs.append(field.required(f"{path}.{name}"))
-    if source.get("path") and not source["path"].startswith("/"):
-        errs.append(field.invalid(f"{path}.path", source["path"], "must be an absolute path"))
+    if not source.get("path", "").startswith("/"):
+        errs.append(field.invalid(f"{path}.path", source.get("path", ""), "must be an absolute path"))
 
 
 def _csi(errs: Errors, path: str, source: Obj) -> None:
     csi_driver_name(errs, f"{path}.driver", source.get("driver", ""))
+    secret = source.get("nodePublishSecretRef")
+    if secret is not None and not secret.get("name"):
+        errs.append(field.required(f"{path}.nodePublishSecretRef.name"))
 
 
 def csi_driver_name(errs: Errors, path: str, name: str) -> None:

@@ -151,18 +151,28 @@ def _families(errs: Errors, spec: Obj, ips: list[str]) -> None:
     one_of(errs, "spec.ipFamilyPolicy", policy, ("PreferDualStack", "RequireDualStack", "SingleStack"), False)
     if policy == "SingleStack" and len(families) > 1:
         errs.append(field.invalid("spec.ipFamilies", families, "may only be 1 when ipFamilyPolicy is SingleStack"))
-    for index, address in enumerate(ips):
-        at = f"spec.clusterIPs[{index}]"
-        if address == HEADLESS:
-            if len(ips) > 1:
-                errs.append(field.invalid(at, address, "'None' must be the first and only value"))
-            continue
-        parsed = ip_address(address)
-        if parsed is None:
-            errs.append(field.invalid(at, address, "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"))
-        elif index < len(families) and families[index] != f"IPv{parsed.version}":
-            errs.append(field.invalid(at, address, f"expected an {families[index]} value as indicated by "
-                                      f"`ipFamilies[{index}]`"))
+    _cluster_ips(errs, ips, families)
+
+
+def _cluster_ips(errs: Errors, ips: list[str], families: list[str]) -> None:
+    if HEADLESS in ips:
+        if len(ips) > 1:
+            errs.append(field.invalid("spec.clusterIPs", ips, "'None' must be the first and only value"))
+        return
+    parsed = [ip_address(address) for address in ips]
+    for index, (address, found) in enumerate(zip(ips, parsed, strict=True)):
+        if found is None:
+            errs.append(field.invalid(f"spec.clusterIPs[{index}]", address,
+                                      "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"))
+    versions = [found.version for found in parsed if found is not None]
+    if len(versions) < len(ips):
+        return
+    if len(set(versions)) < len(versions):
+        errs.append(field.invalid("spec.clusterIPs", ips, "may specify no more than one IP for each IP family"))
+    for index, (family, version) in enumerate(zip(families, versions, strict=False)):
+        if family != f"IPv{version}":
+            errs.append(field.invalid(f"spec.clusterIPs[{index}]", ips[index],
+                                      f"expected an {family} value as indicated by `ipFamilies[{index}]`"))
 
 
 def _balancing(errs: Errors, spec: Obj, kind: str | None) -> None:
@@ -188,7 +198,7 @@ def _balancing(errs: Errors, spec: Obj, kind: str | None) -> None:
     for name in ("allocateLoadBalancerNodePorts", "loadBalancerClass"):
         if kind != "LoadBalancer" and spec.get(name) is not None:
             errs.append(field.forbidden(f"spec.{name}", "may only be used when `type` is 'LoadBalancer'"))
-    if spec.get("loadBalancerClass"):
+    if kind == "LoadBalancer" and spec.get("loadBalancerClass"):
         label_name(errs, "spec.loadBalancerClass", spec["loadBalancerClass"])
 
 
@@ -197,14 +207,32 @@ def update_service(errs: Errors, new: Obj, old: Obj) -> None:
     if "ExternalName" in (spec.get("type"), before.get("type")):
         return
     now, was = addresses(spec), addresses(before)
-    if now and was and now[0] != was[0]:
-        errs.append(field.invalid("spec.clusterIPs[0]", now, "may not change once set"))
-    families, earlier = spec.get("ipFamilies") or [], before.get("ipFamilies") or []
-    if families and earlier and families[0] != earlier[0]:
-        errs.append(field.invalid("spec.ipFamilies[0]", families, "may not change once set"))
+    policy = spec.get("ipFamilyPolicy")
+    if not now[:1] == was[:1] == [HEADLESS]:
+        _only_the_second(errs, "clusterIPs", "clusterIP", now, was, policy)
+    if HEADLESS not in (*now[:1], *was[:1]):
+        families, earlier = spec.get("ipFamilies") or [], before.get("ipFamilies") or []
+        _only_the_second(errs, "ipFamilies", "ipFamily", families, earlier, policy)
     kind, class_name = before.get("loadBalancerClass"), spec.get("loadBalancerClass")
     if spec.get("type") == before.get("type") == "LoadBalancer" and kind != class_name:
         errs.append(field.invalid("spec.loadBalancerClass", class_name, "may not change once set"))
+
+
+def _only_the_second(errs: Errors, name: str, one: str, now: list[str], was: list[str], policy: str | None) -> None:
+    """The first value stays for good. A second one may come and, for a SingleStack service, go."""
+    kept = "may not change once set"
+    if len(now) == len(was):
+        for index, (value, earlier) in enumerate(zip(now, was, strict=True)):
+            if value != earlier:
+                errs.append(field.invalid(f"spec.{name}[{index if name == 'clusterIPs' else 0}]", now, kept))
+        return
+    if not now:
+        errs.append(field.invalid(f"spec.{name}[0]", now, f"primary {one} can not be unset"))
+    elif was and now[0] != was[0]:
+        errs.append(field.invalid(f"spec.{name}[0]", now, kept))
+    if len(now) == 1 < len(was) and policy != "SingleStack":
+        errs.append(field.invalid("spec.ipFamilyPolicy", policy,
+                                  f"must be set to 'SingleStack' when releasing the secondary {one}"))
 
 
 def status_service(errs: Errors, new: Obj, old: Obj) -> None:

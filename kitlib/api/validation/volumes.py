@@ -11,10 +11,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from kitlib.api.validation.common import Errors, Obj, each, immutable, label_selector, one_of, positive_quantity
+from kitlib.api.validation.common import (
+    Errors,
+    Obj,
+    each,
+    immutable,
+    label_selector,
+    no_backsteps,
+    one_of,
+    positive_quantity,
+)
 from kitlib.api.validation.placement import node_selector
 from kitlib.api.validation.pod_volumes import csi_driver_name, host_path, nfs, remote
-from kitlib.api.validation.resources import resource_name
 from kitlib.objects import field, names, quantity
 
 _MODES = ("ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod")
@@ -29,12 +37,28 @@ def _csi(errs: Errors, path: str, source: Obj) -> None:
         errs.append(field.required(f"{path}.volumeHandle"))
 
 
+    for name in ("controllerPublishSecretRef", "nodeStageSecretRef", "nodePublishSecretRef",
+                 "controllerExpandSecretRef", "nodeExpandSecretRef"):
+        secret = source.get(name)
+        if secret is not None:
+            for key in ("name", "namespace"):
+                if not secret.get(key):
+                    errs.append(field.required(f"{path}.{name}.{key}"))
+
+
+def _local(errs: Errors, path: str, source: Obj) -> None:
+    if source.get("path"):
+        no_backsteps(errs, f"{path}.path", source["path"])
+    else:
+        errs.append(field.required(f"{path}.path"))
+
+
 _SOURCES: dict[str, Callable[[Errors, str, Obj], None]] = {
-    "hostPath": host_path, "nfs": nfs, "csi": _csi,
+    "hostPath": host_path, "nfs": nfs, "csi": _csi, "local": _local,
     **{name: remote(name) for name in (
         "gcePersistentDisk", "awsElasticBlockStore", "glusterfs", "flocker", "rbd", "quobyte", "cephfs", "iscsi",
         "cinder", "fc", "flexVolume", "azureFile", "vsphereVolume", "photonPersistentDisk", "portworxVolume",
-        "azureDisk", "scaleIO", "local", "storageos")},
+        "azureDisk", "scaleIO", "storageos")},
 }
 
 
@@ -47,7 +71,6 @@ def create_persistentvolume(errs: Errors, obj: Obj) -> None:
     if "storage" not in capacity or len(capacity) > 1:
         errs.append(field.not_supported("spec.capacity", capacity, ("storage",)))
     for name, value in capacity.items():
-        resource_name(errs, f"spec.capacity[{name}]", name)
         positive_quantity(errs, f"spec.capacity[{name}]", value)
     one_of(errs, "spec.persistentVolumeReclaimPolicy", spec.get("persistentVolumeReclaimPolicy"),
            ("Delete", "Recycle", "Retain"), False)
