@@ -22,8 +22,10 @@ import socket
 from typing import Any
 
 from kitlib.api.config import ApiConfig
+from kitlib.api.edge import callouts
 from kitlib.api.edge.server import EdgeServer
 from kitlib.api.edge.tls import server_context
+from kitlib.api.expiry import expire
 from kitlib.api.request import User
 from kitlib.api.server import ApiServer
 from kitlib.client import Client, Manager
@@ -37,6 +39,7 @@ from kitlib.cluster.home import ClusterDir, all_clusters, write_private
 from kitlib.cluster.kitapi import PREFIX, KitApi
 from kitlib.cluster.loops import control_loops
 from kitlib.cluster.nodes import Nodes
+from kitlib.cluster.readdress import readdress
 from kitlib.network.addresses import NoFreeSlice, Slice, lease_slice
 from kitlib.node.connector import KubeletConnector
 from kitlib.objects.clock import SystemClock
@@ -46,6 +49,7 @@ from kitlib.trace.record import Recorder
 log = logging.getLogger("kit")
 
 HOST = "127.0.0.1"
+EXPIRY_SECONDS = 60.0
 SETTLE_SECONDS = 1.0
 ADMIN = User(pki.ADMIN, (pki.MASTERS, "system:authenticated"))
 
@@ -62,6 +66,7 @@ class Assembly:
         self.edge: EdgeServer | None = None
         self.driver: Driver | None = None
         self.nodes: Nodes | None = None
+        self._expiry: asyncio.TimerHandle | None = None
 
     async def start(self) -> None:
         self.loop = asyncio.get_running_loop()
@@ -77,7 +82,7 @@ class Assembly:
         self.server = f"https://{HOST}:{self.listener.getsockname()[1]}"
         self.store = Store(None if config["ephemeral"] else directory.store)
         self.store.attach(self.loop)
-        self.slice = self._lease_slice()
+        self.slice = self._lease_slice(self.store)
         inside = self.slice.node_ip(0)  # the same port for Pods: an endpoint must lie in the cluster's own range
         self.listeners = [self.listener, _bound(inside, self.listener.getsockname()[1])]
         self.keys = pki.ensure(directory.pki, directory.name, [HOST, inside, self.slice.kubernetes_ip])
@@ -86,8 +91,15 @@ class Assembly:
             signing_key=self.keys.service_account_key.read_bytes(), address=inside,
             port=self.listener.getsockname()[1]), self.clock)
         self._remember()
+        callouts.attach(self.api, self.loop)
+        self._expire_events()
         self.recorder = Recorder(self._lookup)
         self.api.on_write(self.recorder.on_write)
+
+    def _expire_events(self) -> None:
+        """Now (a cluster may have slept for days) and once a minute."""
+        expire(self.api)
+        self._expiry = self.loop.call_later(EXPIRY_SECONDS, self._expire_events)
 
     def _lookup(self, resource: str, namespace: str, name: str) -> dict[str, Any] | None:
         assert self.store is not None
@@ -110,6 +122,7 @@ class Assembly:
         assert self.driver is not None
         self.nodes = Nodes(self.manager, self.client, self.clock, self.directory.nodes, self.store.wait_durable)
         self.api.metrics_provider = self.nodes.metrics.provide
+        self.nodes.forget_others(self.config["nodes"], self.config["simulatedNodes"])
         await self.nodes.start_simulated(self.config["simulatedNodes"])
         self.driver.wake()
         if self.helpers.wanted:
@@ -132,13 +145,21 @@ class Assembly:
         await self.edge.start(bound=self.listeners)
         kubeconfig.write(self.directory.kubeconfig, self.directory.name, self.server, self.keys, self.config["token"])
 
-    def _lease_slice(self) -> Slice:
-        """The addresses of last time, since Services and Pods in the store have them; else any that are free."""
+    def _lease_slice(self, store: Store) -> Slice:
+        """The addresses of last time, since Services and Pods in the store have them; else others, for all of them."""
+        mine = self.config["slice"]
         others = [other.read_config().get("slice") for other in all_clusters(self.directory.path.parents[1])]
+        avoid = [number for number in others if number and number != mine]
         try:
-            return lease_slice(self.config["slice"], [number for number in others if number])
+            return lease_slice(mine, avoid)
         except NoFreeSlice as error:
-            raise CannotStart(f"{error}.") from error
+            if mine is None:
+                raise CannotStart(f"{error}.") from error
+        moved = lease_slice(None, avoid)
+        readdress(store, mine, moved)
+        self.notes.append(f"127.{mine}.0.0/16, the addresses which this cluster had before, are another cluster's now; "
+                          f"its Services and Pods have moved to 127.{moved.number}.0.0/16.")
+        return moved
 
     def _remember(self) -> None:
         """Port and addresses stay the cluster's for its whole life."""
@@ -179,6 +200,8 @@ class Assembly:
             self.manager.stop()
         if self.edge:
             await self.edge.close()
+        if self._expiry:
+            self._expiry.cancel()
         if self.store:
             self.store.close()
 
