@@ -11,12 +11,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from kitlib.client import Client, EventRecorder, Manager
 from kitlib.network.addresses import Slice
+from kitlib.network.dns.server import DnsServer, dns_service, host_resolvers
 from kitlib.network.kubeproxy import KubeProxy
 from kitlib.network.proxy.client import ProxyProcess
 from kitlib.node.context import AddressPool, Durable, NodeContext
@@ -26,14 +28,17 @@ from kitlib.node.kubelet import Kubelet
 from kitlib.node.metrics import Metrics
 from kitlib.node.node_object import NodeFacts, machine_capacity
 from kitlib.node.registration import Registration
+from kitlib.node.sandbox import Dns
 from kitlib.node.simulated import SimulatedKubelet
 from kitlib.node.sources import ChangeSignal, ClusterSource, PodRouter
 from kitlib.objects.clock import Clock
+from kitlib.objects.errors import StatusError
 from kitlib.runtime.process.client import ProcessRuntime
 
 log = logging.getLogger("kit")
 
 PROCESS, SIMULATED = "node", "sim"
+OURS = re.compile(rf"({PROCESS}|{SIMULATED})-[1-9][0-9]*")
 SLICES = "endpointslices.discovery.k8s.io"
 
 
@@ -60,7 +65,18 @@ class Nodes:
         self._tasks: list[asyncio.Task[None]] = []
         self._signals: list[ChangeSignal] = []
         self._proxy: KubeProxy | None = None
+        self._dns: DnsServer | None = None
+        self._resolver = Dns()
         self._source = ClusterSource(client_factory("kubelet"))
+
+    def forget_others(self, process: int, simulated: int) -> None:
+        """Delete the Nodes of an earlier start that had more of them; nodes with other names are not ours."""
+        client = self._client_factory("kubelet")
+        wanted = {*names(PROCESS, process), *names(SIMULATED, simulated)}
+        for node in client.list("nodes")["items"]:
+            name = node["metadata"]["name"]
+            if OURS.fullmatch(name) and name not in wanted:
+                client.delete("nodes", "", name)
 
     async def start_simulated(self, count: int) -> None:
         self.router.default = self.simulated.pod_event
@@ -71,6 +87,8 @@ class Nodes:
     async def start_process(self, count: int, addresses: Slice, runtime: ProcessRuntime) -> None:
         loop = asyncio.get_running_loop()
         self.process_names = names(PROCESS, count)
+        if count:
+            await self._start_dns(addresses.dns_ip)
         for index, name in enumerate(self.process_names, start=1):
             await self._start_node(name, index, addresses, runtime)
         if count:
@@ -89,13 +107,31 @@ class Nodes:
                               client=client, clock=self._clock, events=events, source=self._source,
                               pool=AddressPool(facts.pod_cidr), images=ImageManager(runtime, self._clock),
                               handlers=Handlers(runtime), durable=self._durable, services=self._source.services,
-                              allocatable=capacity)
+                              allocatable=capacity, dns=self._resolver)
         registration = Registration(client, facts, self._clock, runtime)
         await registration.register()
         kubelet = self.kubelets[name] = Kubelet(context)
         self.router.connect(name, kubelet.pod_event)
         await kubelet.start(self.router.pods_of(name))
         self._tasks.append(asyncio.ensure_future(registration.run()))
+
+    async def _start_dns(self, address: str) -> None:
+        """The cluster's names, on the address that every Pod's resolv.conf gives."""
+        servers, searches = host_resolvers()
+        dns = DnsServer(address, [(server, 53) for server in servers])
+        try:
+            await dns.start()
+        except OSError as error:
+            log.warning("no cluster DNS: %s", error)
+            return
+        self._dns = dns
+        self._resolver = Dns(servers=(address,), host_servers=servers, host_searches=searches)
+        dns.follow(self._manager.informer("services"), self._manager.informer(SLICES))
+        client = self._client_factory("kube-dns")
+        try:
+            client.create("services", "kube-system", dns_service(address))
+        except StatusError as error:
+            log.debug("Service kube-dns: %s", error)
 
     def start_proxy(self, proxy: ProxyProcess) -> None:
         """kube-proxy: one for all nodes, since they share this machine's loopback network."""
@@ -119,6 +155,8 @@ class Nodes:
             signal.close()
         if self._proxy:
             self._proxy.close()
+        if self._dns:
+            await self._dns.close()
         self.simulated.close()
         await asyncio.gather(*self._tasks, *(kubelet.stop() for kubelet in self.kubelets.values()),
                              return_exceptions=True)
