@@ -95,10 +95,10 @@ def test_a_terminal_has_a_size_echoes_and_ends_with_ctrl_d() -> None:
         container, _ = await pods.start("box", "busybox", "sleep", "1000")
         session = await pods.runtime.exec(container, ["sh"], stdin=True, tty=True)
         await session.resize(123, 45)
-        await session.write_stdin(b"stty size; test -t 0 && echo terminal; exit 9\n")
+        await session.write_stdin(b"stty size; test -t 0 && echo terminal $TERM; exit 9\n")
         received = (await _collect(session))[1].decode()
         assert "45 123\r\n" in received
-        assert "terminal\r\n" in received
+        assert "terminal xterm\r\n" in received
         assert session.exit_code == 9
 
     run(scenario)

@@ -72,7 +72,9 @@ class ImageCatalog:
         tools = busybox.tools(directory)
         if tools is None:
             return ImageConfig("", "", 0, cmd=("sh",), host_programs=True)
-        return ImageConfig("", "", os.path.getsize(f"{tools}/busybox"), cmd=("sh",), binds=(("/bin", tools),))
+        program = f"{tools}/busybox"
+        return ImageConfig("", "", os.path.getsize(program), cmd=("sh",), binds=(("/bin", tools),),
+                           host_programs=not busybox.is_static(program))  # fmt: skip
 
     def _nginx(self, directory: str) -> ImageConfig:
         binary = nginx.binary()
@@ -81,7 +83,8 @@ class ImageCatalog:
                                 "this machine")  # fmt: skip
         tools = busybox.tools(directory)
         return ImageConfig("", "", binary.stat().st_size, cmd=("nginx", "-g", "daemon off;"), stop_signal="SIGQUIT",
-                           host_programs=tools is None, files=nginx.files(), directories=nginx.DIRECTORIES,
+                           host_programs=tools is None or not busybox.is_static(f"{tools}/busybox"),
+                           files=nginx.files(), directories=nginx.DIRECTORIES,
                            binds=((nginx.PROGRAM, str(binary)), *((("/bin", tools),) if tools else ())))  # fmt: skip
 
     def _python(self, directory: str) -> ImageConfig:

@@ -169,11 +169,12 @@ $KIT_ROOT), but not by a path built into a program; all Pods see each other's pr
 _WITHOUT_NOTIFICATIONS = """\
 Pods share the host's addresses: two Pods cannot listen on one port of 0.0.0.0, and only programs that read POD_IP \
 listen on their Pod's address."""
+_WITHOUT_EXECUTION = "The programs of images are kept there and cannot be started: set KIT_HOME elsewhere."
 _WITHOUT_BUSYBOX = "The image busybox runs the host's sh and coreutils instead (Debian: busybox-static)."
 
 
-def probe() -> list[Finding]:
-    """What `kit doctor` prints about the process runtime."""
+def probe(home: str = "") -> list[Finding]:
+    """What `kit doctor` prints about the process runtime.  `home`: where clusters keep their state."""
     import shutil  # late: the daemon, which imports this module too, stays small
     import subprocess
 
@@ -183,6 +184,10 @@ def probe() -> list[Finding]:
         return [Finding("process runtime", False, answer.stderr.strip().splitlines()[-1], "Pods cannot run here.")]
     found = Isolation(**json.loads(answer.stdout))
     busybox = shutil.which("busybox")
+    place = home or os.environ.get("KIT_HOME") or os.path.expanduser("~")
+    while not os.path.exists(place):  # it is made when the first cluster is
+        place = os.path.dirname(place)
+    executable = not os.statvfs(place).f_flag & os.ST_NOEXEC
     how = "user namespace" if found.user_namespace else "root"
     return [
         Finding("namespaces", found.namespaces, how if found.namespaces else found.why_no_namespaces,
@@ -192,6 +197,8 @@ def probe() -> list[Finding]:
         Finding("ports below 1024", found.port_start <= 1, "can be bound" if found.port_start <= 1 else "refused",
                 "" if found.port_start <= 1 else "They are mapped for everyone in the cluster: PODIP:80 is "
                 f"PODIP:{lowports.reachable(80, found.port_start)} for programs outside of it."),
+        Finding("executable state", executable, f"{place} is {'executable' if executable else 'mounted noexec'}",
+                "" if executable else _WITHOUT_EXECUTION),
         Finding("busybox", busybox is not None, busybox or "not installed", "" if busybox else _WITHOUT_BUSYBOX),
     ]  # fmt: skip
 

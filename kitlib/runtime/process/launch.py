@@ -86,6 +86,8 @@ def _become(job: Job, channel: socket.socket) -> None:
         _join(job.join, isolation, channel)
     _redirect(job, channel)
     env: dict[str, str] = dict(spec["env"])
+    if job.tty:
+        env.setdefault("TERM", "xterm")
     argv, cwd = list(job.argv), spec["cwd"]
     if isolation.namespaces:
         if not job.join:
