@@ -163,6 +163,33 @@ def test_two_clusters_at_once_do_not_touch_each_other(new_cluster: Make,
     assert two.client().list("nodes")["items"]
 
 
+def test_addresses_that_were_taken_meanwhile_move(new_cluster: Make) -> None:
+    from kitlib.network.addresses import lease_slice
+
+    cluster = new_cluster()
+    cluster.start(SMALL)
+    old = cluster.client().get("services", "default", "kubernetes")["spec"]["clusterIP"]
+    cluster.stop()
+    taken = lease_slice(int(old.split(".")[1]))
+    try:
+        status = cluster.start()
+        new = cluster.client().get("services", "default", "kubernetes")["spec"]
+        assert new["clusterIP"] != old
+        assert new["clusterIPs"] == [new["clusterIP"]]
+        assert "have moved to" in " ".join(status.notes)
+        assert [node["ready"] for node in cluster.status().nodes] == [True]
+    finally:
+        taken.release()
+
+
+def test_fewer_nodes_than_last_time_leave_none_behind(new_cluster: Make) -> None:
+    cluster = new_cluster()
+    cluster.start(Settings(nodes=2, simulated_nodes=2))
+    cluster.stop()
+    cluster.start(Settings(nodes=1, simulated_nodes=1))
+    assert [(node["name"], node["ready"]) for node in cluster.status().nodes] == [("node-1", True), ("sim-1", True)]
+
+
 def test_the_token_of_one_cluster_does_not_open_the_other(new_cluster: Make) -> None:
     from kitlib.client.http import HttpTransport
     from kitlib.client.kubeconfig import Access

@@ -26,8 +26,8 @@ def register(commands: Commands) -> None:
     up.add_argument("--nodes", type=_count, metavar="N", help="nodes that run real processes (default 3)")
     up.add_argument("--simulated-nodes", type=_count, metavar="K", help="nodes that only pretend to (default 0)")
     up.add_argument("--ephemeral", action="store_true", help="keep everything in memory; nothing survives the process")
-    up.add_argument("--bare", action="store_true", help="no add-ons: no default StorageClass or IngressClass, no ingress "
-                                                       "controller")
+    up.add_argument("--bare", action="store_true", help="no add-ons: no default StorageClass or IngressClass, no "
+                                                       "ingress controller")
     up.add_argument("--port", type=_port, metavar="P", help="listen on this port of 127.0.0.1 (default: any free one)")
     up.add_argument("--parent-pid", type=int, default=0, metavar="PID", help="stop when this process is gone")
     down = command(commands, "down", run_down)

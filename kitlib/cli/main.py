@@ -19,7 +19,8 @@ import os
 import sys
 from collections.abc import Sequence
 
-from kitlib.cluster.errors import EXIT_FAILED, EXIT_INTERNAL, KitError
+from kitlib.cluster.errors import EXIT_FAILED, EXIT_INTERNAL, EXIT_NO_CLUSTER, KitError
+from kitlib.objects.errors import StatusError
 
 # command → (module under kitlib.cli, what it does).  The order is the order of `kit --help`.
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -52,6 +53,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KitError as error:
         print(f"kit: {error}", file=sys.stderr)
         return error.exit_code
+    except StatusError as error:
+        print(f"kit: the cluster refuses: {error.message}", file=sys.stderr)
+        return EXIT_FAILED
+    except ConnectionError as error:
+        print(f"kit: the cluster does not answer: {error}", file=sys.stderr)
+        return EXIT_NO_CLUSTER
     except KeyboardInterrupt:
         print("kit: interrupted", file=sys.stderr)
         return 130

@@ -20,12 +20,14 @@ import signal
 import subprocess
 import sys
 import time
+from http.client import HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kitlib.cluster.errors import CannotStart, KitError, NoCluster, UsageError
 from kitlib.cluster.home import ClusterDir, write_private
 from kitlib.cluster.interface import Cluster, Settings, Status
+from kitlib.objects.errors import StatusError
 
 if TYPE_CHECKING:
     from kitlib.client import Client
@@ -69,7 +71,11 @@ class EmbeddedCluster(Cluster):
                         ephemeral=bool(directory.read_config().get("ephemeral")))
         if status.running and state:
             status.pid, status.server = state["pid"], state["server"]
-            status.nodes = self._nodes()
+            try:
+                status.nodes = self._nodes()
+            except (OSError, HTTPException, StatusError) as error:
+                status.notes.append(f"Its process runs, but the API does not answer ({error}); {directory.log} may say "
+                                    f"why.")
         elif state:
             status.notes.append(_stale(state["pid"]))
         return status
