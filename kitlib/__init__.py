@@ -18,6 +18,7 @@ __version__ = "0.1.0"
 
 _WHERE = {
     "KitError": "kitlib.cluster.errors",
+    "flow": "kitlib.book.session",
     "kubectl": "kitlib.cluster.notebook",
     "lab": "kitlib.book.session",
     "pause": "kitlib.cluster.notebook",
@@ -26,7 +27,7 @@ _WHERE = {
     "step": "kitlib.cluster.notebook",
 }
 
-__all__ = ["KitError", "cluster", "kubectl", "lab", "pause", "resume", "run_controller", "step"]
+__all__ = ["KitError", "cluster", "flow", "kubectl", "lab", "pause", "resume", "run_controller", "step"]
 
 
 def __getattr__(name: str) -> Any:

@@ -85,7 +85,20 @@ def lab(stem: str, *, cluster: Cluster | None = None) -> LabSession:
     ensure_namespace(session)
     use_namespace(session)
     speak_plainly()
+    _begun.append(session)
     return session
+
+
+_begun: list[LabSession] = []
+
+
+def flow(target: str, *, namespace: str = "", live: bool = False, seconds: float = 30.0) -> Any:
+    """The talk's figure for any object, such as "rs/web".  namespace: by default that of the lab begun last."""
+    if _begun and not namespace:
+        return _begun[-1].flow(target, live=live, seconds=seconds)
+    from kitlib.views.figure import flow as draw
+
+    return draw(target, namespace=namespace or "default", cluster=connect(), live=live, seconds=seconds)
 
 
 def ensure_namespace(session: LabSession) -> None:
