@@ -122,10 +122,14 @@ def install_project(uv: str | None, extras: list[str]) -> None:
         f"the first time this takes {'some seconds' if uv else 'a minute or two'}")
     # quiet where nobody watches; a person at a terminal wants to see that something moves
     quiet = [] if sys.stderr.isatty() else ["--quiet"]
+    # Where Python may not keep what it has compiled, compiling is half of every start: so it is done here, once.
+    compiled = ["--compile-bytecode"] if sys.dont_write_bytecode else []
     if uv:
-        run([uv, "pip", "install", *quiet, "--python", str(PYTHON), "--editable", what])
+        run([uv, "pip", "install", *quiet, *compiled, "--python", str(PYTHON), "--editable", what])
     else:
         run([str(PYTHON), "-m", "pip", "install", *quiet, "--disable-pip-version-check", "--editable", what])
+    if compiled:
+        run([str(PYTHON), "-m", "compileall", "-q", str(CHECKOUT / "kitlib")])
     say("done; from now on `.venv/bin/kit` is the same as `python3 -m kitlib`")
 
 

@@ -88,6 +88,13 @@ def test_another_command_adds_its_extras_and_keeps_the_others(bare: Bare) -> Non
     assert len(bare.said()) == 3
 
 
+def test_where_python_keeps_no_bytecode_it_is_made_at_installation(bare: Bare) -> None:
+    done = bare.kit("up", PYTHONDONTWRITEBYTECODE="1")
+    assert "--compile-bytecode" in bare.said()[1]
+    assert f"venv python -m compileall -q {bare.path}/kitlib" in done.stderr
+    assert bare.kit("up", PYTHONDONTWRITEBYTECODE="1").stderr == ""
+
+
 def test_a_changed_pyproject_is_installed_again(bare: Bare) -> None:
     bare.kit("up")
     with open(bare.path / "pyproject.toml", "a") as file:
