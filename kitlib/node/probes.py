@@ -19,6 +19,7 @@ from typing import Any
 
 from ..objects.clock import Clock
 
+SEEN = 0.02   # so that `started` is reported before the probes that waited for it change anything else
 STARTUP, LIVENESS, READINESS = "startup", "liveness", "readiness"
 FIELDS = {STARTUP: "startupProbe", LIVENESS: "livenessProbe", READINESS: "readinessProbe"}
 
@@ -100,8 +101,9 @@ class ProbeRunner:
         self._tasks.clear()
 
     async def _work(self, spec: ProbeSpec, verdict: Verdict) -> None:
-        if spec.kind != STARTUP:
+        if spec.kind != STARTUP and not self._started_event.is_set():
             await self._started_event.wait()
+            await asyncio.sleep(SEEN)
         wait = self._started_at + spec.initial_delay - self._clock.now()
         if wait > 0:
             await asyncio.sleep(wait)
