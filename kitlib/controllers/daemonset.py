@@ -21,6 +21,7 @@ from kitlib.client.controller import Controller
 from kitlib.controllers import history, node_fit
 from kitlib.controllers import pods as pods_
 from kitlib.controllers.rollout import share_of
+from kitlib.controllers.template_hash import compute_hash
 from kitlib.objects.meta import clone, object_key
 
 Object = dict[str, Any]
@@ -72,7 +73,9 @@ class Turn:
     def __init__(self, observed: Observed) -> None:
         self.ds, self.spec, self.now = observed.ds, observed.ds["spec"], observed.now
         self.revisions = observed.revisions
-        self.revision, self.make_revision = history.find_or_make(self.ds, observed.revisions)
+        collisions = (self.ds.get("status") or {}).get("collisionCount")
+        self.revision, self.make_revision = history.find_or_make(
+            self.ds, observed.revisions, lambda data: compute_hash(self.spec["template"], collisions))
         self.hash = self.revision["metadata"]["labels"][history.HASH_LABEL]
         self.patience = self.spec.get("minReadySeconds") or 0
         self.pods = observed.pods

@@ -9,11 +9,10 @@ Source: k8s.io/kubernetes/pkg/controller/history/controller_history.go.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from kitlib.client.actions import Action, Create, Delete, Patch
-from kitlib.controllers.template_hash import compute_hash
 from kitlib.objects.meta import owner_reference
 
 Object = dict[str, Any]
@@ -22,15 +21,19 @@ REVISIONS = "controllerrevisions.apps"
 POD_LABEL, HASH_LABEL = "controller-revision-hash", "controller.kubernetes.io/hash"
 
 
-def find_or_make(owner: Object, revisions: Sequence[Object]) -> tuple[Object, list[Action]]:
-    """The revision of the owner's template, and what has to be done so that it exists with the highest number."""
+def find_or_make(owner: Object, revisions: Sequence[Object],
+                 hash_of: Callable[[Object], str]) -> tuple[Object, list[Action]]:
+    """The revision of the owner's template, and what has to be done so that it exists with the highest number.
+
+    hash_of(data): the two kinds of owner do not hash the same thing.
+    """
     template = owner["spec"]["template"]
     data = {"spec": {"template": {**template, "$patch": "replace"}}}
     ordered = sorted(revisions, key=lambda revision: revision["revision"])
     highest = ordered[-1]["revision"] if ordered else 0
     same = [revision for revision in ordered if revision["data"] == data]
     if not same:
-        fresh = _new(owner, data, highest + 1)
+        fresh = _new(owner, data, highest + 1, hash_of(data))
         return fresh, [Create(REVISIONS, fresh)]
     found = same[-1]
     if found["revision"] == highest:
@@ -52,10 +55,9 @@ def surplus(revisions: Sequence[Object], live: Iterable[str], limit: int | None)
     return [Delete(REVISIONS, r["metadata"]["namespace"], r["metadata"]["name"], uid=r["metadata"]["uid"]) for r in old]
 
 
-def _new(owner: Object, data: Object, number: int) -> Object:
-    meta, template = owner["metadata"], owner["spec"]["template"]
-    word = compute_hash(template, (owner.get("status") or {}).get("collisionCount") or None)
-    labels = (template.get("metadata") or {}).get("labels") or {}
+def _new(owner: Object, data: Object, number: int, word: str) -> Object:
+    meta = owner["metadata"]
+    labels = (owner["spec"]["template"].get("metadata") or {}).get("labels") or {}
     return {"kind": "ControllerRevision", "apiVersion": "apps/v1", "data": data, "revision": number,
             "metadata": {"name": f"{meta['name']}-{word}", "namespace": meta["namespace"],
                          "labels": labels | {HASH_LABEL: word}, "ownerReferences": [owner_reference(owner)]}}

@@ -24,6 +24,7 @@ from kitlib.client.actions import Action, Create, Delete, Emit, RequeueAfter, Up
 from kitlib.client.controller import Controller
 from kitlib.controllers import history
 from kitlib.controllers import pods as pods_
+from kitlib.controllers.template_hash import revision_hash
 from kitlib.objects.meta import clone
 
 Object = dict[str, Any]
@@ -75,7 +76,8 @@ class Turn:
         self.in_order = self.spec.get("podManagementPolicy") != "Parallel"
         self.patience = self.spec.get("minReadySeconds") or 0
         self.by_ordinal = {number: pod for pod in observed.pods if (number := self.ordinal(pod)) is not None}
-        self.update, self.make_update = history.find_or_make(self.sts, observed.revisions)
+        self.update, self.make_update = history.find_or_make(
+            self.sts, observed.revisions, lambda data: revision_hash(data, self.known.get("collisionCount") or 0))
         by_name = {r["metadata"]["name"]: r for r in observed.revisions}
         self.current = by_name.get(self.known.get("currentRevision", ""), self.update)
 
