@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import json
 import logging
 import os
@@ -31,6 +32,9 @@ from kitlib.cluster.home import ClusterDir, write_private
 log = logging.getLogger("kit")
 
 PARENT_POLL_SECONDS = 0.5
+# The store's objects are trees, which need no collector, and there are hundreds of thousands of them: Python's own
+# thresholds would have it walk through them during every other list.
+GC_THRESHOLDS = (20_000, 20, 50)
 
 
 def main(argv: list[str]) -> int:
@@ -61,6 +65,7 @@ def main(argv: list[str]) -> int:
 def _run(directory: ClusterDir, ready: int) -> None:
     import uvloop
 
+    gc.disable()  # nothing made while starting becomes garbage
     coroutine = _serve(directory, directory.read_config(), ready)
     if sys.version_info >= (3, 11):
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -88,6 +93,7 @@ async def _serve(directory: ClusterDir, config: dict[str, Any], ready: int) -> N
         if not stop.is_set():
             write_private(directory.state, json.dumps(assembly.state()))
             _answer(ready, {"ready": True})
+            _collect_seldom()
             log.info("ready: %s", assembly.state()["server"])
         await stop.wait()
         log.info("stopping")
@@ -98,6 +104,13 @@ async def _serve(directory: ClusterDir, config: dict[str, Any], ready: int) -> N
         directory.state.unlink(missing_ok=True)
         if config.get("ephemeral"):
             directory.remove()
+
+
+def _collect_seldom() -> None:
+    """What is there now stays: modules, schemas, controllers.  The collector need never look at it again."""
+    gc.freeze()
+    gc.set_threshold(*GC_THRESHOLDS)
+    gc.enable()
 
 
 async def _unless(work: Any, stop: asyncio.Event) -> None:
