@@ -95,11 +95,14 @@ def command(place: str, name: str, *program: str) -> list[str]:
     """docker run … in this place."""
     mounts = [path for path in (*_DIRECTORIES, *_python_directories()) if os.path.exists(path)]
     volumes = [part for path in mounts for part in ("-v", f"{path}:{path}:ro")]
-    environment = {"HOME": "/tmp/home", "PYTHONDONTWRITEBYTECODE": "1", "PATH": os.environ.get("PATH", os.defpath),
+    # A directory of its own beside /tmp: the checkout may lie in /tmp, and then that is not writable in there.
+    environment = {"HOME": "/scratch/home", "TMPDIR": "/scratch", "PYTHONDONTWRITEBYTECODE": "1",
+                   "PATH": os.environ.get("PATH", os.defpath),
                    "PYTHONPATH": str(REPOSITORY), "LANG": "C.UTF-8"}  # fmt: skip
     variables = [part for item in environment.items() for part in ("-e", "=".join(item))]
     return ["docker", "run", "--rm", "--name", name, "--network", "none", "--user", "65534:65534", "--cap-drop", "ALL",
-            "--pids-limit", "2000", "--tmpfs", "/tmp:exec,mode=1777", *_PLACES[place], *volumes, *variables,
+            "--pids-limit", "2000", "--tmpfs", "/tmp:exec,mode=1777",
+            "--tmpfs", "/scratch:exec,mode=1777", *_PLACES[place], *volumes, *variables,
             "--workdir", str(REPOSITORY), IMAGE, sys.executable, "-c", _INIT, *program]  # fmt: skip
 
 
