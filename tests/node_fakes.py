@@ -203,6 +203,8 @@ class FakeRuntime:
         for status in list(self.containers.values()):
             if status.sandbox_id == sandbox_id:
                 await self.stop_container(status.id, 0)
+        if sandbox_id not in self.sandboxes:
+            raise RuntimeError_("NotFound", f"no sandbox {sandbox_id}")
         self.sandboxes[sandbox_id] = replace(self.sandboxes[sandbox_id], ready=False)
         self.calls.append("stop_pod_sandbox")
 

@@ -478,3 +478,46 @@ def test_a_container_for_debugging_joins_a_running_pod_and_decides_nothing(tmp_p
 
     cluster = live(tmp_path, life)
     assert [c for c in cluster.runtime.calls if c.startswith("start")] == ["start c/0", "start debug/0"]
+
+
+def test_containers_that_the_runtime_has_forgotten_are_started_anew_in_a_new_sandbox(tmp_path: Path) -> None:
+    async def life(cluster: Cluster) -> None:
+        cluster.apply(pod())
+        await asyncio.sleep(2)
+        address = cluster.pod()["status"]["podIP"]
+        cluster.runtime.containers.clear()
+        cluster.runtime.sandboxes.clear()
+        await asyncio.sleep(6)
+        assert cluster.pod()["status"]["podIP"] == address
+        cluster.delete()
+        await asyncio.sleep(5)
+
+    cluster = live(tmp_path, life)
+    assert "Running + Ready c=running#1<ContainerStatusUnknown/137" in story(cluster)
+    assert story(cluster)[-1] == "gone"
+
+
+def test_a_pod_whose_containers_the_runtime_forgot_can_be_deleted(tmp_path: Path) -> None:
+    async def life(cluster: Cluster) -> None:
+        cluster.apply(pod())
+        await asyncio.sleep(2)
+        cluster.runtime.containers.clear()
+        cluster.runtime.sandboxes.clear()
+        cluster.delete()
+        await asyncio.sleep(3)
+
+    assert story(live(tmp_path, life))[-2:] == [
+        "Failed - PodFailed c=ContainerStatusUnknown/137 grace 30", "gone"]
+
+
+def test_a_forced_deletion_cuts_a_graceful_one_short(tmp_path: Path) -> None:
+    async def life(cluster: Cluster) -> None:
+        cluster.apply(pod("trap '' TERM; while :; do sleep 1; done", terminationGracePeriodSeconds=300))
+        await asyncio.sleep(2)
+        cluster.delete()
+        await asyncio.sleep(2)
+        cluster.delete(grace=0)
+        await asyncio.sleep(3)
+        assert cluster.runtime.containers == {}
+
+    assert story(live(tmp_path, life))[-1] == "gone"

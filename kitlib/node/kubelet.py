@@ -21,10 +21,12 @@ from ..runtime.cri import ContainerStatus, PodSandboxStatus, RuntimeError_
 from .containers import LABEL_NODE, LABEL_POD_UID
 from .context import NodeContext
 from .pod_status import TERMINAL
+from .runs import lost
 from .worker import PodWorker
 
 log = logging.getLogger("kit.kubelet")
 Object = dict[str, Any]
+RELIST = 5.0
 
 
 class Kubelet:
@@ -36,6 +38,7 @@ class Kubelet:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._found: dict[str, tuple[PodSandboxStatus | None, list[ContainerStatus]]] = {}
         self._cleaning: set[asyncio.Task[None]] = set()
+        self._relisting: asyncio.Task[None] | None = None
         node.runtime.on_container_event(self.container_event)
 
     async def start(self, pods: Iterable[Object] = ()) -> None:
@@ -49,10 +52,11 @@ class Kubelet:
             log.info("pod %s is gone: ending what is left of it", uid)
             self._later(self._end_orphan(uid, sandbox, containers))
         self._sweep(set(orphans))
+        self._relisting = asyncio.ensure_future(self._keep_relisting())
 
     async def stop(self) -> None:
         """The kubelet ends; its Pods do not."""
-        tasks = [*self._tasks.values(), *self._cleaning]
+        tasks = [*self._tasks.values(), *self._cleaning, *([self._relisting] if self._relisting else [])]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -66,7 +70,7 @@ class Kubelet:
         worker = self.workers.get(uid)
         if kind == "DELETED":
             if worker is not None:
-                worker.gone()
+                worker.gone(pod)
         elif worker is not None:
             worker.update(pod)
         else:
@@ -100,6 +104,31 @@ class Kubelet:
         self.node.pool.release(uid)
         if not task.cancelled() and task.exception() is not None:
             log.error("the worker of pod %s has failed", uid, exc_info=task.exception())
+
+    async def _keep_relisting(self) -> None:
+        """The pod lifecycle event generator: events can be lost, and with a dying runtime all containers are."""
+        while True:
+            await asyncio.sleep(RELIST)
+            try:
+                await self.relist()
+            except RuntimeError_ as error:
+                log.warning("node %s: %s", self.node.name, error)
+
+    async def relist(self) -> None:
+        """Compare what the workers believe with what the runtime has."""
+        believed = {uid: worker.runs.running() for uid, worker in self.workers.items() if worker.sandbox.ready}
+        if not believed:
+            return
+        containers = {status.id: status for status in await self.node.runtime.list_containers()}
+        sandboxes = {status.id for status in await self.node.runtime.list_pod_sandbox() if status.ready}
+        for uid, running in believed.items():
+            worker = self.workers.get(uid)
+            if worker is None:
+                continue
+            for status in running:
+                worker.container_event(containers.get(status.id) or lost(status, self.node.clock.now()))
+            if worker.sandbox.ready and worker.sandbox.id not in sandboxes:
+                worker.sandbox_lost()
 
     async def _inventory(self) -> dict[str, tuple[PodSandboxStatus | None, list[ContainerStatus]]]:
         """uid → what the runtime has of that Pod, of those that this Node started."""

@@ -106,9 +106,17 @@ class PodSandbox:
     async def stop(self) -> None:
         """Everything in it ends; the address is free again."""
         if self.id and self.ready:
-            await self._node.runtime.stop_pod_sandbox(self.id)
+            try:
+                await self._node.runtime.stop_pod_sandbox(self.id)
+            except RuntimeError_ as error:
+                if error.reason != "NotFound":
+                    raise
         self.ready = False
         self._node.pool.release(self._uid)
+
+    def lost(self) -> None:
+        """The runtime knows nothing of it any more; its address stays the Pod's."""
+        self.id, self.ready = "", False
 
     async def remove(self) -> None:
         """Nothing is left: sandbox, logs, volumes."""

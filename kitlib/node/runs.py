@@ -70,6 +70,9 @@ class Runs:
     def every(self) -> list[ContainerStatus]:
         return [s for runs in self._attempts.values() for s in runs.values()]
 
+    def running(self) -> list[ContainerStatus]:
+        return [s for s in self.every() if s.state is ContainerState.RUNNING]
+
     def views(self, pod: Mapping[str, Any]) -> list[ContainerView]:
         """The Pod's containers as they are now, in the order of its spec."""
         return [self._view(role, spec) for role, spec in specs(pod)]
@@ -97,6 +100,12 @@ class Runs:
             if not entry.get("containerID") or self.latest(entry["name"]) is not None:
                 continue
             self.note(_recalled(entry))
+
+
+def lost(status: ContainerStatus, now: float) -> ContainerStatus:
+    """A container that ran and that the runtime no longer knows."""
+    return replace(status, state=ContainerState.EXITED, exit_code=137, reason=LOST, message=LOST_MESSAGE,
+                   finished_at=now)
 
 
 def _recalled(entry: Mapping[str, Any]) -> ContainerStatus:

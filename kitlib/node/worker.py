@@ -26,7 +26,7 @@ from .context import NodeContext
 from .killing import Killer
 from .pod_sandbox import PodSandbox, SandboxRefused
 from .pod_status import TERMINAL, Surroundings, pod_status
-from .runs import Runs
+from .runs import Runs, lost
 from .starter import Starter, resize_text
 from .starting import SHOWN
 from .status_writer import write_status
@@ -97,14 +97,20 @@ class PodWorker:
         if ends or shorter:
             self._interrupt()
 
-    def gone(self) -> None:
-        """The object is gone: nobody is to be told any more, only to be cleaned up after."""
+    def gone(self, last: dict[str, Any]) -> None:
+        """The object is gone (`last`: how it was): nobody is to be told any more, only to be cleaned up after."""
+        self.pod = last
         self._deleted = True
         self._interrupt()
 
     def container_event(self, status: ContainerStatus) -> None:
         if self.runs.note(status):
             self._wake.set()
+
+    def sandbox_lost(self) -> None:
+        """The runtime has forgotten the sandbox: a new one is made if a container is to run."""
+        self.sandbox.lost()
+        self._wake.set()
 
     def configuration_changed(self) -> None:
         """A ConfigMap or Secret of the Pod's namespace changed: new files, and another try for what failed."""
@@ -274,16 +280,24 @@ class PodWorker:
             self._report()
         grace = 0.0 if self._deleted and not _deleting(self.pod) else grace_period(self.pod)
         views = self.runs.views(self.pod)
-        stopped = [v.latest.id for v in views if v.running and v.latest is not None]
+        running = [v.latest for v in views if v.running and v.latest is not None]
         await self._killer.kill_all(views, grace)
-        for container_id in stopped:
-            self.runs.note(await self.node.runtime.container_status(container_id))
+        for status in running:
+            self.runs.note(await self._final(status))
         await self.sandbox.stop()
-        if stopped and ending is not None and not ending.reason and not self._deleted and not _deleting(self.pod):
+        if running and ending is not None and not ending.reason and not self._deleted and not _deleting(self.pod):
             self._report()
         self._ended = True
         self._finish_up()
         return None
+
+    async def _final(self, status: ContainerStatus) -> ContainerStatus:
+        try:
+            return await self.node.runtime.container_status(status.id)
+        except RuntimeError_ as error:
+            if error.reason != "NotFound":
+                raise
+            return lost(status, self.node.clock.now())
 
     def _finish_up(self) -> None:
         """The last words: a terminal status, and for a deleted Pod the DELETE that removes the object."""
