@@ -31,6 +31,7 @@ Object = dict[str, Any]
 Handler = Callable[[str, "Object | None", "Object | None"], None]
 
 RETRY_FIRST, RETRY_MOST = 0.8, 30.0
+LOOK_SECONDS = 1.0  # a quiet watch is asked this often all the same: it may have ended without a word
 
 
 class Informer:
@@ -48,6 +49,8 @@ class Informer:
         self._handlers: list[Handler] = []
         self._watch: WatchSource | None = None
         self._ready: Callable[[], None] = lambda: None
+        self._told = False   # the watch has something; of fifty informers of a process nearly all are quiet
+        self._looked_at = 0.0
         self._failures = 0
         self._retry_at = 0.0
         self._listed_at = 0.0
@@ -85,7 +88,11 @@ class Informer:
         """callback is called when a `sync` would find something; it may come from another thread."""
         self._ready = callback
         if self._watch is not None:
-            self._watch.on_ready(callback)
+            self._watch.on_ready(self._event_came)
+
+    def _event_came(self) -> None:
+        self._told = True
+        self._ready()
 
     def next_due(self) -> float | None:
         """The monotonic time of the next retry or relist; None while the watch does all the work."""
@@ -106,7 +113,9 @@ class Informer:
             if now < self._retry_at:
                 return 0
             changes += self._connect()
-        if self._watch is not None:
+        watch = self._watch
+        if watch is not None and (self._told or watch.closed or now - self._looked_at >= LOOK_SECONDS):
+            self._told, self._looked_at = False, now
             changes += self._take()
         return changes
 
@@ -124,7 +133,8 @@ class Informer:
             self._failed(error)
             return 0
         self._failures, self.error = 0, None
-        self._watch.on_ready(self._ready)
+        self._told = True
+        self._watch.on_ready(self._event_came)
         return changes
 
     def _failed(self, error: Exception) -> None:
