@@ -91,3 +91,24 @@ def test_following_sends_what_is_added_until_the_container_ends(tmp_path: Path) 
         return pieces
 
     assert run(clock, life()) == [b"line 0\n", b"line 1\n", b"line 2\n"]
+
+
+def test_following_goes_on_in_the_new_file_after_a_rotation(tmp_path: Path) -> None:
+    path = tmp_path / "0.log"
+    path.write_text(LINES[0])
+    alive = [True]
+
+    async def life() -> list[bytes]:
+        async def write() -> None:
+            await asyncio.sleep(1)
+            path.rename(tmp_path / "0.log.1")
+            path.write_text(LINES[1])
+            await asyncio.sleep(1)
+            alive[0] = False
+
+        writer = asyncio.ensure_future(write())
+        pieces = [piece async for piece in read_log(path, LogOptions(follow=True), lambda: alive[0])]
+        await writer
+        return pieces
+
+    assert run(FakeClock(), life()) == [b"line 0\n", b"line 1\n"]

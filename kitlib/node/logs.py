@@ -13,6 +13,7 @@ Source: k8s.io/cri-client/pkg/logs, staging/src/k8s.io/kubelet (container log fo
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,15 +108,19 @@ async def read_log(path: Path, options: LogOptions, running: Callable[[], bool])
         file = path.open("rb") if path.exists() else None
     if file is None:
         return
-    with file:
-        file.seek(tail_position(file, options.tail))
-        pending = b""
+    file.seek(tail_position(file, options.tail))
+    pending = b""
+    try:
         while True:
             alive = options.follow and running()
             block = file.read(BLOCK)
             if not block:
+                if _rotated(file, path):
+                    file.close()
+                    file = path.open("rb")
+                    continue
                 if not alive:
-                    break
+                    return
                 await asyncio.sleep(POLL)
                 continue
             lines = (pending + block).splitlines(keepends=True)
@@ -128,3 +133,13 @@ async def read_log(path: Path, options: LogOptions, running: Callable[[], bool])
                 yield out
             if options.limit and sent >= options.limit:
                 return
+    finally:
+        file.close()
+
+
+def _rotated(file: BinaryIO, path: Path) -> bool:
+    """Has the file we read to its end been renamed, and another taken its place?"""
+    try:
+        return path.stat().st_ino != os.fstat(file.fileno()).st_ino
+    except FileNotFoundError:
+        return False
