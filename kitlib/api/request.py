@@ -71,8 +71,11 @@ class Stream(Protocol):
     `closed` is set when the stream has ended by itself (an ERROR event was its last chunk, or a timeout).
     """
 
-    closed: bool
-    content_type: str
+    @property
+    def closed(self) -> bool: ...
+
+    @property
+    def content_type(self) -> str: ...
 
     def poll(self) -> list[tuple[int, bytes]]: ...
 

@@ -36,7 +36,8 @@ def _run(verb: str, arguments: argparse.Namespace) -> int | None:
 
     cluster = EmbeddedCluster(find(arguments.name))
     if not arguments.controller:
-        return _list(cluster.client().transport.request("GET", "/kit/controllers")["controllers"], arguments.json)
+        _list(cluster.client().transport.request("GET", "/kit/controllers")["controllers"], arguments.json)
+        return None
     try:
         answer = control(cluster, arguments.controller, verb)
     except StatusError as error:

@@ -24,7 +24,8 @@ class WatchSource(Protocol):
     them, so all it should do is wake somebody.  `closed`: the server (or the network) ended the stream.
     """
 
-    closed: bool
+    @property
+    def closed(self) -> bool: ...
 
     def poll(self) -> list[dict[str, Any]]: ...
 

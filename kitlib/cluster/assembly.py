@@ -137,6 +137,7 @@ class Assembly:
 
     async def _start_edge(self) -> None:
         assert self.store is not None
+        assert self.driver is not None
         faults = Faults(self.api, self.clock)
         kit = KitApi(self.store, self.manager, self.driver.wake, self.recorder, faults, self.state)
         self.api.extra[PREFIX] = kit.handle

@@ -19,7 +19,7 @@ from typing import Any, Protocol
 
 import orjson
 
-from kitlib.api.request import Answer, Connect, Request, Response
+from kitlib.api.request import Answer, Callout, Connect, Request, Response, Stream
 from kitlib.objects.clock import Clock
 from kitlib.objects.errors import STALE, StatusError, bad_request, conflict
 
@@ -73,7 +73,7 @@ class Faults:
         if self._hits(agent) and request.method in WRITES and self._chance("conflicts"):
             return _refusal(conflict("", "objects", request.path.rpartition("/")[2], STALE))
         answer = self._api.handle(request)
-        if isinstance(answer, (Response, Connect)):
+        if isinstance(answer, (Response, Connect, Callout)):
             return answer
         stream = SpoiledStream(answer, lambda: self._hits(agent) and self._chance("dropEvents"), self._streams)
         self._streams[stream] = agent
@@ -94,18 +94,18 @@ class Faults:
 class SpoiledStream:
     """A watch that may lose lines on the way, or end early."""
 
-    def __init__(self, stream: Any, lost: Callable[[], bool], registry: dict[SpoiledStream, str]) -> None:
+    def __init__(self, stream: Stream, lost: Callable[[], bool], registry: dict[SpoiledStream, str]) -> None:
         self._stream, self._lost, self._registry = stream, lost, registry
         self._callback: Callable[[], None] = lambda: None
         self._broken = False
 
     @property
     def content_type(self) -> str:
-        return str(self._stream.content_type)
+        return self._stream.content_type
 
     @property
     def closed(self) -> bool:
-        return self._broken or bool(self._stream.closed)
+        return self._broken or self._stream.closed
 
     def poll(self) -> list[tuple[int, bytes]]:
         if self._broken:

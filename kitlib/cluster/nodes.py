@@ -135,8 +135,8 @@ class Nodes:
 
     def start_proxy(self, proxy: ProxyProcess) -> None:
         """kube-proxy: one for all nodes, since they share this machine's loopback network."""
-        informers = [self._manager.informer(name) for name in ("services", SLICES, "nodes")]
-        self._proxy = KubeProxy(*informers, proxy, asyncio.get_running_loop())
+        services, slices, nodes = (self._manager.informer(name) for name in ("services", SLICES, "nodes"))
+        self._proxy = KubeProxy(services, slices, nodes, proxy, asyncio.get_running_loop())
         self._proxy.start()
 
     def _simulated_pods(self) -> list[dict[str, Any]]:

@@ -71,7 +71,7 @@ class Log:
         newest = self._reader.execute("SELECT max(revision) FROM versions").fetchone()[0] or 0
         self.durable: int = max(newest, meta["revision"])
         self.failure: str | None = None
-        self.on_progress: Callable[[], None] = lambda: None
+        self.on_progress: Callable[[], object] = lambda: None
         self._pending: list[Version] = []
         self._compact_to = 0
         self._wake = threading.Condition()

@@ -17,10 +17,11 @@ what watches ask for; older ones as rows of the log.  An ephemeral store has no 
 from __future__ import annotations
 
 import asyncio
+import builtins
 import itertools
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +79,7 @@ class Store:
             keys = keys[bisect_right(keys, (namespace, "")):bisect_right(keys, (namespace, "\U0010ffff"))]
         return [objects[key] for key in keys]
 
-    def list_at(self, resource: str, namespace: str | None, revision: int) -> list[Entry]:
+    def list_at(self, resource: str, namespace: str | None, revision: int) -> builtins.list[Entry]:
         """The same as of an earlier revision.  Raises Compacted if that is no longer known."""
         if revision >= self.revision:
             return self.list(resource, namespace)
@@ -101,7 +102,7 @@ class Store:
     def count(self, resource: str) -> int:
         return len(self._resources.get(resource, ()))
 
-    def resources(self) -> list[str]:
+    def resources(self) -> Sequence[str]:
         """The resources that hold at least one object."""
         return sorted(resource for resource, objects in self._resources.items() if objects)
 
@@ -152,7 +153,7 @@ class Store:
         self._watches.setdefault(resource, []).append(watch)
         return watch
 
-    def _since(self, resource: str, namespace: str | None, after: int) -> list[Event]:
+    def _since(self, resource: str, namespace: str | None, after: int) -> builtins.list[Event]:
         backlog = []
         if after < self._window_start and self._log:
             for version in self._log.between(resource, namespace, after, self._window_start):
