@@ -5,9 +5,9 @@ look at the cluster and at the learner's answers, which are JSON in a ConfigMap.
 learner's code or process: so the same function gives an instant hint in JupyterLab and grades an
 untrusted submission.
 
-    framework.py   @exercise, Wrong, Result: the vocabulary
+    framework.py   @exercise, Result, Lab: the vocabulary
+    wrong.py       a wrong answer and its hint
     world.py       what a check can look at
     answers.py     how an answer gets into the cluster and out of it again
     run.py         runs a lab's checks in order and turns whatever happens into results
-    export.py      the results in other tools' formats
 """

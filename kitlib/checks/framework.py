@@ -27,20 +27,11 @@ from types import ModuleType
 from typing import Any
 
 from kitlib.checks.world import World
+from kitlib.checks.wrong import Wrong
+
+__all__ = ["Exercise", "Lab", "NoSuchLab", "Result", "Wrong", "exercise", "from_module", "load", "stems"]
 
 CheckFunction = Callable[[World], None]
-
-
-class Wrong(Exception):
-    """A wrong answer.
-
-    rationale: what is wrong, a sentence without a full stop.  help: the hint: where to look or what
-    to try, never the solution.  expected, actual: JSON values, shown side by side.
-    """
-
-    def __init__(self, rationale: str, help: str, *, expected: Any = None, actual: Any = None) -> None:
-        super().__init__(rationale)
-        self.rationale, self.help, self.expected, self.actual = rationale, help, expected, actual
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from urllib.parse import parse_qsl
 
 from kitlib.checks import answers
+from kitlib.checks.wrong import Wrong
 from kitlib.objects.errors import StatusError
 
 T = TypeVar("T")
@@ -55,8 +56,6 @@ class World:
 
     def answer(self, name: str, form: Any) -> Any:
         """The learner's answer.  Raises Wrong (with a hint) if it is missing or has not the form asked for."""
-        from kitlib.checks.framework import Wrong
-
         given = answers.read(self.get("configmaps", answers.CONFIGMAP))
         if name not in given:
             raise Wrong(f"there is no answer {name!r} yet", f'Replace the `...` and run the cell with '
