@@ -118,8 +118,7 @@ def test_a_program_may_change_its_user_even_where_there_is_only_one() -> None:
     async def scenario(pods: Pods) -> None:
         _, ip = await pods.start("web", "nginx")
         assert "Welcome to nginx!" in await http_get(ip, pods.reachable(80))
-        if pods.runtime.isolation.namespaces:
-            assert await pods.run_script("own", "touch /tmp/file && chown 101:101 /tmp/file && echo done") == ["done"]
+        assert await pods.run_script("own", "touch /tmp/file && chown 101:101 /tmp/file && echo done") == ["done"]
 
     run(scenario)
 

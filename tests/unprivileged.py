@@ -22,7 +22,8 @@ from pathlib import Path
 
 IMAGE = "kit-test-empty"
 REPOSITORY = Path(__file__).resolve().parents[1]
-_DIRECTORIES = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/etc/ssl", "/etc/alternatives")
+_DIRECTORIES = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/etc/ssl", "/etc/alternatives", "/etc/passwd",
+                "/etc/group")  # fmt: skip
 _PLACES = {
     "binder": (),
     "laptop": ("--security-opt", "seccomp=unconfined", "--security-opt", "apparmor=unconfined",

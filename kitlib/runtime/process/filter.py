@@ -10,7 +10,7 @@ The kernel runs it at every system call.  Almost all go through; those that name
     getsockname, getpeername           only where low ports are mapped
     uname                              the Pod's hostname, where there is no UTS namespace
     kill(1), kill(-1)                  the container, where there is no PID namespace
-    setuid, chown, …                   answered with success where the container has one user only
+    setuid, chown, …                   answered with success where a container has one user only
 
 Source: man seccomp(2), seccomp_unotify(2); linux/filter.h, linux/seccomp.h.
 """

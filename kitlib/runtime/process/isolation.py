@@ -184,7 +184,7 @@ def probe(home: str = "") -> list[Finding]:
         return [Finding("process runtime", False, answer.stderr.strip().splitlines()[-1], "Pods cannot run here.")]
     found = Isolation(**json.loads(answer.stdout))
     busybox = shutil.which("busybox")
-    place = home or os.environ.get("KIT_HOME") or os.path.expanduser("~")
+    place = os.path.abspath(home or os.environ.get("KIT_HOME") or os.path.expanduser("~"))
     while not os.path.exists(place):  # it is made when the first cluster is
         place = os.path.dirname(place)
     executable = not os.statvfs(place).f_flag & os.ST_NOEXEC

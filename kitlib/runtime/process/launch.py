@@ -123,7 +123,7 @@ def _wanted(spec: Mapping[str, Any], isolation: Isolation) -> seccomp.Wanted:
     own = not spec["host_network"]
     return seccomp.Wanted(addresses=own, mapped_ports=own and isolation.port_start > 1,
                           hostname=not isolation.namespaces, pids=not isolation.namespaces,
-                          single_user=isolation.user_namespace)
+                          single_user=isolation.user_namespace or not isolation.namespaces)
 
 
 def _join(pid: int, isolation: Isolation, channel: socket.socket) -> None:
