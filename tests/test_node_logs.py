@@ -112,3 +112,10 @@ def test_following_goes_on_in_the_new_file_after_a_rotation(tmp_path: Path) -> N
         return pieces
 
     assert run(FakeClock(), life()) == [b"line 0\n", b"line 1\n"]
+
+
+def test_a_carriage_return_is_part_of_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "0.log"
+    path.write_bytes(b"2026-11-22T10:00:00.1Z stdout F 10%\r20%\n2026-11-22T10:00:00.2Z stdout F done\n")
+    whole = run(FakeClock(), gather(read_log(path, LogOptions(), lambda: False)))
+    assert whole == b"10%\r20%\ndone\n"

@@ -123,8 +123,7 @@ async def read_log(path: Path, options: LogOptions, running: Callable[[], bool])
                     return
                 await asyncio.sleep(POLL)
                 continue
-            lines = (pending + block).splitlines(keepends=True)
-            pending = lines.pop() if lines and not lines[-1].endswith(b"\n") else b""
+            *lines, pending = (pending + block).split(b"\n")   # not splitlines: a line may contain \r
             out = b"".join(render(iter(lines), options))
             if options.limit:
                 out = out[:options.limit - sent]

@@ -29,7 +29,7 @@ def termination_message(container: Mapping[str, Any], file: Path, log: Path, exi
 
 
 def last_log_lines(log: Path) -> str:
-    lines = [parsed.content for raw in _tail(log, 16 * MOST_LOG).splitlines(keepends=True)
+    lines = [parsed.content for raw in _tail(log, 16 * MOST_LOG).split("\n")
              if (parsed := parse_line(raw.encode())) is not None]
     return b"".join(lines[-LOG_LINES:])[-MOST_LOG:].decode("utf-8", "replace")
 
