@@ -32,7 +32,8 @@ class Fleet:
         pods, nodes = (Informer(self.api.client(), kind, clock=self.clock) for kind in ("pods", "nodes"))
         pump.add(pods)
         pump.add(nodes)
-        PodRouter(pods).default = self.kubelet.pod_event
+        router = PodRouter(pods)
+        router.default, self.kubelet.pods_of = self.kubelet.pod_event, router.pods_of
         nodes.add_handler(self.kubelet.node_event)
 
     def create(self, name: str, node: str, owner: dict[str, Any] | None = None, **annotations: str) -> None:
@@ -148,6 +149,17 @@ def test_a_node_that_somebody_applies_with_kwoks_annotation_is_adopted() -> None
         node = fleet.person.get("nodes", "", "mine")
         assert node["status"]["capacity"] == {"cpu": "4"}
         assert next(c for c in node["status"]["conditions"] if c["type"] == "Ready")["status"] == "True"
+
+    live(life)
+
+
+def test_a_pod_may_be_bound_before_its_node_is_there() -> None:
+    async def life(fleet: Fleet) -> None:
+        fleet.create("p", "late")
+        await asyncio.sleep(1)
+        await fleet.kubelet.add_nodes(["late"])
+        await asyncio.sleep(1)
+        assert fleet.status("p")["phase"] == "Running"
 
     live(life)
 

@@ -80,6 +80,7 @@ class Nodes:
 
     async def start_simulated(self, count: int) -> None:
         self.router.default = self.simulated.pod_event
+        self.simulated.pods_of = self.router.pods_of
         self._manager.informer("nodes").add_handler(self.simulated.node_event)
         self.simulated_names = names(SIMULATED, count)
         await self.simulated.add_nodes(self.simulated_names)

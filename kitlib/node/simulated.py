@@ -82,7 +82,7 @@ class SimulatedKubelet:
         self._nodes: dict[str, Registration] = {}
         self._pools: dict[str, AddressPool] = {}
         self._seen: dict[str, float] = {}             # uid → when we first saw it
-        self._waiting: dict[str, list[Object]] = {}   # Pods of nodes not known yet
+        self.pods_of: Callable[[str], Iterable[Object]] = lambda node: ()   # asked when a node turns out to be ours
         self._queue: dict[str, Object] = {}           # uid → Pod to look at, in order of arrival
         self._due: list[tuple[float, int, Object]] = []
         self._sequence = 0
@@ -137,7 +137,7 @@ class SimulatedKubelet:
         self._pools[name] = AddressPool(registration.facts.pod_cidr)
         first = RENEW * (len(self._nodes) % 16 + 1) / 16   # spread the renewals
         self._loop.call_later(first, self._renew, name)
-        for pod in self._waiting.pop(name, ()):
+        for pod in self.pods_of(name):
             self.pod_event("ADDED", None, pod)
 
     def _renew(self, name: str) -> None:
@@ -158,7 +158,7 @@ class SimulatedKubelet:
     # -- Pods -------------------------------------------------------------------------------------------------
 
     def pod_event(self, kind: str, old: Object | None, new: Object | None) -> None:
-        """An informer's handler for Pods that have a node."""
+        """An informer's handler for Pods that have a node, ours or not."""
         pod = new or old or {}
         uid, node = pod["metadata"]["uid"], pod["spec"].get("nodeName", "")
         if kind == "DELETED":
@@ -167,8 +167,6 @@ class SimulatedKubelet:
         elif node in self._nodes:
             self._queue[uid] = pod
             self._work_soon()
-        else:
-            self._waiting.setdefault(node, []).append(pod)
 
     def close(self) -> None:
         self._closed = True
