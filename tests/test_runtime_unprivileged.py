@@ -24,6 +24,38 @@ def test_pods_addresses_and_the_proxy_work_without_privileges(place: str) -> Non
     assert "skipped" not in done.stdout
 
 
+_FALLBACK = """
+from process_pods import http_get, run
+
+async def scenario(pods):
+    assert not pods.runtime.isolation.notifications
+    assert not pods.runtime.isolation.namespaces
+    addresses = [(await pods.start(name, "kit/echo"))[1] for name in ("a", "b")]
+    pages = [await http_get(ip, 8080) for ip in addresses]
+    assert [page.rpartition("\\r\\n")[2].split()[0] for page in pages] == ["a", "b"], pages
+    lines = await pods.run_script("sh", "echo $POD_IP; echo x > /tmp/mine; cat /tmp/mine")
+    assert lines == [pods.slice.pod_cidr(0).replace("0/24", "4"), "x"], lines
+    print("both answered")
+
+run(scenario)
+"""
+
+
+def test_without_seccomp_programs_that_read_pod_ip_still_work() -> None:
+    program = f"import sys; sys.path.insert(0, 'tests'); exec({_FALLBACK!r})"
+    done = unprivileged.run("nothing", [sys.executable, "-c", program])
+    assert done.returncode == 0, done.stdout
+    assert "both answered" in done.stdout
+
+
+def test_the_doctor_says_what_it_costs_to_have_no_seccomp() -> None:
+    program = "import json; from kitlib.runtime.process.isolation import probe; print(json.dumps(probe()))"
+    done = unprivileged.run("nothing", [sys.executable, "-c", program])
+    findings = {name: (ok, cost) for name, ok, _, cost in json.loads(done.stdout)}
+    assert not findings["seccomp notification"][0]
+    assert "POD_IP" in findings["seccomp notification"][1]
+
+
 @pytest.mark.parametrize(("place", "namespaces", "low_ports"), [("binder", False, True), ("laptop", True, False)])
 def test_the_doctor_sees_what_each_place_allows(place: str, namespaces: bool, low_ports: bool) -> None:
     program = "import json; from kitlib.runtime.process.isolation import probe; print(json.dumps(probe()))"

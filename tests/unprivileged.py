@@ -1,9 +1,10 @@
 """Run tests in a place without privileges: a container of Docker Engine as uid 65534, all capabilities dropped.
 
-Two kinds of place, both with the same files (this machine's /usr, Python, the checkout, all read-only; /tmp is fresh):
+Kinds of place, all with the same files (this machine's /usr, Python, the checkout, all read-only; /tmp is fresh):
 
     binder     Docker's default seccomp profile: no namespaces, no pidfd_getfd, ports under 1024 may be bound
     laptop     an ordinary user: namespaces are allowed, ports under 1024 are root's
+    nothing    no namespaces and no seccomp(2) either, as under gVisor or an old kernel
 
 The image is empty; nothing is pulled.  A Docker Engine is started if none runs, and ended again if so.
 """
@@ -11,6 +12,7 @@ The image is empty; nothing is pulled.  A Docker Engine is started if none runs,
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import subprocess
@@ -24,8 +26,14 @@ IMAGE = "kit-test-empty"
 REPOSITORY = Path(__file__).resolve().parents[1]
 _DIRECTORIES = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/etc/ssl", "/etc/alternatives", "/etc/passwd",
                 "/etc/group")  # fmt: skip
+_NO_SECCOMP = {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [
+    {"names": ["seccomp", "unshare", "setns", "mount"], "action": "SCMP_ACT_ERRNO", "errnoRet": 1},
+    {"names": ["clone"], "action": "SCMP_ACT_ERRNO", "errnoRet": 1, "args": [
+        {"index": 0, "value": 0x10000000, "valueTwo": 0x10000000, "op": "SCMP_CMP_MASKED_EQ"}]}]}  # fmt: skip
+_PROFILE = Path(tempfile.gettempdir()) / "kit-test-no-seccomp.json"
 _PLACES = {
     "binder": (),
+    "nothing": ("--security-opt", f"seccomp={_PROFILE}"),
     "laptop": ("--security-opt", "seccomp=unconfined", "--security-opt", "apparmor=unconfined",
                "--security-opt", "systempaths=unconfined", "--sysctl", "net.ipv4.ip_unprivileged_port_start=1024"),
 }  # fmt: skip
@@ -112,6 +120,7 @@ def run(place: str, program: Sequence[str], timeout: float = 600) -> subprocess.
     name = f"kit-test-{os.getpid()}-{place}"
     with docker_engine():
         _ensure_image()
+        _PROFILE.write_text(json.dumps(_NO_SECCOMP))
         try:
             return subprocess.run(command(place, name, *program), stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                                   text=True, timeout=timeout, check=False)  # fmt: skip

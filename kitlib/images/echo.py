@@ -12,8 +12,9 @@ import select
 import signal
 import socket
 
-NAME = os.environ.get("POD_NAME") or socket.gethostname()
+NAME = os.environ.get("POD_NAME") or os.environ.get("HOSTNAME") or socket.gethostname()
 PORT = int(os.environ.get("PORT", "8080"))
+HOST = os.environ.get("POD_IP") or "0.0.0.0"  # the runtime says POD_IP where it cannot give a Pod its own 0.0.0.0
 _TOO_LONG = 64 * 1024
 
 
@@ -157,7 +158,7 @@ if __name__ == "__main__":
     poll.register(wake, select.EPOLLIN)
     listener = socket.socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.bind(("0.0.0.0", PORT))
+    listener.bind((HOST, PORT))
     listener.listen(512)
     listener.setblocking(False)
     poll.register(listener.fileno(), select.EPOLLIN)
