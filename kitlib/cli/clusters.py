@@ -147,14 +147,14 @@ def kubectl_path() -> os.PathLike[str]:
 
 
 def _count(text: str) -> int:
-    value = int(text)
-    if not 0 <= value <= 5000:
-        raise argparse.ArgumentTypeError("must be between 0 and 5000")
-    return value
+    return _number(text, 0, 5000)
 
 
 def _port(text: str) -> int:
-    value = int(text)
-    if not 1 <= value <= 65535:
-        raise argparse.ArgumentTypeError("must be between 1 and 65535")
-    return value
+    return _number(text, 1, 65535)
+
+
+def _number(text: str, least: int, most: int) -> int:
+    if not text.isdecimal() or not least <= int(text) <= most:
+        raise argparse.ArgumentTypeError(f"must be a number from {least} to {most}, not {text!r}")
+    return int(text)

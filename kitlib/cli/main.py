@@ -56,15 +56,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     except StatusError as error:
         print(f"kit: the cluster refuses: {error.message}", file=sys.stderr)
         return EXIT_FAILED
+    except BrokenPipeError:  # `kit … | head`: the reader has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_FAILED
     except ConnectionError as error:
         print(f"kit: the cluster does not answer: {error}", file=sys.stderr)
         return EXIT_NO_CLUSTER
     except KeyboardInterrupt:
         print("kit: interrupted", file=sys.stderr)
         return 130
-    except BrokenPipeError:  # `kit … | head`: the reader has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return EXIT_FAILED
     except Exception as error:
         if os.environ.get("KIT_DEBUG"):
             raise
