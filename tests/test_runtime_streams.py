@@ -71,6 +71,20 @@ def test_exec_of_what_is_not_there_is_refused_in_runcs_words() -> None:
     run(scenario)
 
 
+def test_no_exit_code_is_lost_however_short_the_command() -> None:
+    async def scenario(pods: Pods) -> None:
+        container, _ = await pods.start("box", "busybox", "sleep", "1000")
+
+        async def once(number: int) -> int:
+            return (await pods.runtime.exec_sync(container, ["sh", "-c", f"exit {number}"], 60)).exit_code
+
+        for start in range(0, 100, 20):
+            numbers = list(range(start, start + 20))
+            assert await asyncio.gather(*map(once, numbers)) == numbers
+
+    run(scenario)
+
+
 def test_twenty_megabytes_go_in_and_come_back() -> None:
     async def scenario(pods: Pods) -> None:
         container, _ = await pods.start("box", "busybox", "sleep", "1000")

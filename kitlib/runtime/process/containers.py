@@ -95,7 +95,8 @@ class Container:
             watcher(stream, data)
 
     def _on_exited(self, code: int) -> None:
-        processes.kill_all(self._roots(), self._mark)
+        if not self._isolation.namespaces:  # with them, the kernel has ended the rest
+            processes.kill_all(self._roots(), self._mark)
         reason = self.reason or ("Completed" if code == 0 else "Error")
         self._end(code, reason, self.message)
 

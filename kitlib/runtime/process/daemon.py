@@ -71,6 +71,9 @@ class Daemon:
                 break
             if not pid:
                 break
+            if pid not in self._reap:  # an orphan, or an exec that ended before we read that it had begun
+                for starting in list(self._reap.values()):
+                    starting.read_reports()
             task = self._reap.get(pid)
             if task is not None:
                 task.read_reports()
