@@ -158,7 +158,8 @@ class EmbeddedCluster(Cluster):
         with open(os.open(self.directory.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab") as log:
             # The child forks once more and ends at once: nobody is left with a zombie to wait for.
             child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=(write,),
-                                     cwd=self.directory.path, start_new_session=True)
+                                     cwd=self.directory.path, start_new_session=True,
+                                     env=self._environment())
         os.close(write)
         try:
             answer = _read_answer(read, START_SECONDS)
@@ -171,6 +172,14 @@ class EmbeddedCluster(Cluster):
         if "ready" not in answer:
             self._kill()
             raise CannotStart(f'Cluster "{self.name}" did not start: {self._last_words()}')
+
+    def _environment(self) -> dict[str, str]:
+        """Ours; but where Python must not write bytecode beside the sources, it goes to the venv: half a second."""
+        env = dict(os.environ)
+        if sys.dont_write_bytecode and not sys.pycache_prefix:
+            env.pop("PYTHONDONTWRITEBYTECODE", None)
+            env["PYTHONPYCACHEPREFIX"] = str(Path(sys.prefix) / "cache" / "bytecode")
+        return env
 
     def _last_words(self) -> str:
         lines = [line for line in self.directory.log.read_text(errors="replace").splitlines() if line.strip()]
