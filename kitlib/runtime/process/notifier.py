@@ -168,7 +168,7 @@ class Notifier:
             made.setblocking(False)
         self._source(made.fileno(), sockaddr.make(made.family, self._pod.packed, 0))
         try:
-            self._hand_over(request, made.fileno(), 0, _ADDFD_SEND, bool(args[1] & socket.SOCK_CLOEXEC))
+            self._hand_over_new(request, made.fileno(), bool(args[1] & socket.SOCK_CLOEXEC))
         except OSError as error:
             made.close()
             if error.errno == errno.ENOENT:
@@ -180,7 +180,16 @@ class Notifier:
             os.close(self._held.popitem(last=False)[1])
         return None
 
-    def _hand_over(self, request: int, fd: int, number: int, flags: int, close_on_exec: bool) -> None:
+    def _hand_over_new(self, request: int, fd: int, close_on_exec: bool) -> None:
+        """A new descriptor as the call's answer."""
+        try:
+            self._hand_over(request, fd, 0, _ADDFD_SEND, close_on_exec)
+        except OSError as error:
+            if error.errno != errno.EINVAL:
+                raise
+            self._send(request, self._hand_over(request, fd, 0, 0, close_on_exec))  # before Linux 5.14: two steps
+
+    def _hand_over(self, request: int, fd: int, number: int, flags: int, close_on_exec: bool) -> int:
         """Put a descriptor into the program: as `number` (SETFD), or wherever there is room, as the answer (SEND).
 
         With signals blocked: if one interrupts this ioctl at the wrong moment, the kernel (seen with 6.18) has marked
@@ -189,7 +198,8 @@ class Notifier:
         before = signal.pthread_sigmask(signal.SIG_BLOCK, _OUR_SIGNALS)
         try:
             its_flags = os.O_CLOEXEC if close_on_exec else 0
-            fcntl.ioctl(self._listener, _ADDFD, struct.pack("=QIIII", request, flags, fd, number, its_flags))
+            given = bytearray(struct.pack("=QIIII", request, flags, fd, number, its_flags))
+            return fcntl.ioctl(self._listener, _ADDFD, given)
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
