@@ -17,6 +17,7 @@ from kitlib.objects.clock import Clock
 log = logging.getLogger(__name__)
 
 TURNS = 8  # reconciles of one controller in one slice: a few milliseconds
+FAILED_SECONDS = 1.0  # a slice that always fails must not fill the log
 IDLE_SECONDS = 5.0  # look again after this long even if nobody asked
 
 
@@ -57,7 +58,8 @@ class Driver:
             busy = self._manager.run_once(TURNS)
         except Exception:  # a bug in one slice must not end the cluster; the log has the traceback
             log.exception("a slice of the controllers failed")
-            busy = False
+            self._timer = self._loop.call_later(FAILED_SECONDS, self.wake)
+            return
         if busy:
             self.wake()
             return
