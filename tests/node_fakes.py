@@ -119,7 +119,10 @@ class Shell:
         if "&" in text and text.endswith("wait"):
             await self.sleep(float(text.split()[1]), interruptible=True)
             return
-        words = shlex.split(text)
+        try:
+            words = shlex.split(text)
+        except ValueError:
+            raise Exit(127) from None
         if words[0] == "trap":
             box.trap = "" if words[1] == "" else int(words[1].split()[1])
         elif words[0] == "sleep":

@@ -26,13 +26,34 @@ class Runs:
     def __init__(self, last_words: LastWords) -> None:
         self._attempts: dict[str, dict[int, ContainerStatus]] = {}
         self._last_words = last_words
+        self._starting = ""                             # the container whose end is not taken in yet
+        self._held: list[ContainerStatus] = []
         self.waiting: dict[str, Waiting] = {}
         self.probes: dict[str, ProbeRunner] = {}   # container id → its probes
         self.given: dict[str, Mapping[str, Any]] = {}   # container id → the resources it was given last
 
+    def hold(self, name: str) -> None:
+        """A container is being started: however soon it ends, it shall first be seen running."""
+        self.release()
+        self._starting = name
+
+    def release(self) -> bool:
+        """Take in the end that was held back.  True if there was one."""
+        held, self._starting, self._held = self._held, "", []
+        return any([self.note(status) for status in held])
+
+    def note_running(self, status: ContainerStatus) -> None:
+        """The start has succeeded; `status` may already tell of its end."""
+        if status.state is ContainerState.EXITED:
+            self.note(status)
+        self.note(replace(status, state=ContainerState.RUNNING, finished_at=0.0, exit_code=0, reason="", message=""))
+
     def note(self, status: ContainerStatus) -> bool:
         """Take in a state.  True if it is news."""
         name = status.config.name
+        if name == self._starting and status.state is ContainerState.EXITED:
+            self._held.append(status)
+            return False
         attempts = self._attempts.setdefault(name, {})
         known = attempts.get(status.config.attempt)
         if known is not None and known.id == status.id and _ORDER[known.state] >= _ORDER[status.state]:

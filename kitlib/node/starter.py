@@ -12,7 +12,7 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ..runtime.cri import ContainerState, ContainerStatus, RuntimeError_
+from ..runtime.cri import ContainerStatus, RuntimeError_
 from . import lifecycle
 from .containers import EPHEMERAL, MAIN, ContainerView, Waiting, grace_period
 from .context import NodeContext
@@ -51,6 +51,7 @@ class Starter:
     async def start(self, pod: Pod, view: ContainerView, attempt: int) -> bool:
         """True if the container after this one may be started too."""
         name = view.name
+        self._runs.hold(name)
         died = self._runs.died(name)
         if died is not None:
             self._node.restarts.next(lifecycle.backoff_key(pod, view.spec), died, self._node.clock.now())
@@ -61,6 +62,7 @@ class Starter:
             self._retry.pop(name, None)
             await self._after_start(pod, view, status)
         except StartRefused as refused:
+            self._runs.release()
             self._runs.waiting[name] = Waiting(refused.reason, refused.message)
             if refused.retry_at is not None:
                 self._retry[name] = (view.spec.get("image", ""), refused.retry_at)
@@ -75,15 +77,14 @@ class Starter:
             done, output = await self._node.handlers.run(hook, view.spec, status.id, self._sandbox.id, HOOK_TIMEOUT)
             if not done:
                 self._say("Warning", "FailedPostStartHook", f"PostStartHook failed: {output}", view.field_path)
-                self._runs.note(status)
+                self._runs.note_running(status)
                 current = next(v for v in self._runs.views(pod) if v.name == view.name)
                 await self._killer.kill(current, grace_period(pod), "FailedPostStartHook")
                 raise StartRefused("PostStartHookError", f"PostStartHook failed: {output}")
         self._runs.waiting.pop(view.name, None)
-        self._runs.note(status)
+        self._runs.note_running(status)
         self._runs.given[status.id] = view.spec.get("resources") or {}
-        if status.state is ContainerState.RUNNING:
-            self.watch_over(view, status)
+        self.watch_over(view, status)
 
     def watch_over(self, view: ContainerView, status: ContainerStatus, was_started: bool = False,
                    was_ready: bool = False) -> None:

@@ -179,6 +179,7 @@ class PodWorker:
 
     async def _sync(self) -> float | None:
         node, now = self.node, self.node.clock.now()
+        self.runs.release()
         plan = lifecycle.plan(self.pod, self.runs.views(self.pod), node.restarts, now)
         wakes = [plan.wake]
         for action in plan.actions:
@@ -212,6 +213,8 @@ class PodWorker:
                 raise Interrupted
             if not await self._starter.start(self.pod, views[start.name], start.attempt):
                 break
+        self._report()
+        self.runs.release()
         return now   # look at what has become of it
 
     async def _resize(self, views: list[ContainerView]) -> None:
@@ -267,6 +270,7 @@ class PodWorker:
             self._finish_up()
             return None
         ending = self._ending
+        self.runs.release()
         if self._cut:
             await self.sandbox.recover(self.runs)
             self._cut = False
