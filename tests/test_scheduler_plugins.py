@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from controller_world import node, pod
@@ -220,3 +221,13 @@ def test_a_decision_can_be_explained_node_by_node():
     assert best["total"] == sum(s["normalized"] * s["weight"] for s in best["scores"].values())
     assert {name: s["weight"] for name, s in best["scores"].items()} == {
         "TaintToleration": 3, "NodeResourcesFit": 1, "NodeResourcesBalancedAllocation": 1}
+
+
+def test_a_decision_has_the_simulators_annotations():
+    told = Framework(default_plugins()).decide(info(requests={"cpu": "1"}), nodes(tainted("a"), node("b"), node("c")))
+    notes = {key.rpartition("/")[2]: value for key, value in told.annotations().items()}
+    filters, final = json.loads(notes["filter-result"]), json.loads(notes["finalscore-result"])
+    assert filters["a"] == {"TaintToleration": "node(s) had untolerated taint(s)"}
+    assert set(filters["b"].values()) == {"passed"}
+    assert sum(map(int, final["b"].values())) == told.totals()[told.feasible.index("b")]
+    assert notes["selected-node"] == told.chosen

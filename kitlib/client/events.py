@@ -17,6 +17,7 @@ import itertools
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import Any
+from zlib import crc32
 
 from kitlib.client.client import Client
 from kitlib.objects.clock import Clock, rfc3339, rfc3339_micro
@@ -53,7 +54,7 @@ class EventRecorder:
 
     def __init__(self, client: Client, component: str, clock: Clock, host: str = "") -> None:
         self._client, self._component, self._clock, self._host = client, component, clock, host
-        self._serial = itertools.count()   # makes names differ within one tick of the clock
+        self._serial = itertools.count(crc32(component.encode()))   # names differ within one tick of the clock
         self._buckets: OrderedDict[tuple, _Bucket] = OrderedDict()
         self._similar: OrderedDict[tuple, _Similar] = OrderedDict()
         self._known: OrderedDict[tuple, _Known] = OrderedDict()

@@ -10,10 +10,13 @@ Source: k8s.io/kubernetes/pkg/scheduler/framework/types.go (Diagnosis, FitError)
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
+
+SIMULATOR = "kube-scheduler-simulator.sigs.k8s.io/"
 
 
 class ScoreColumn(NamedTuple):
@@ -44,11 +47,13 @@ class Decision:
     message: str = ""
     victims: list[str] = field(default_factory=list)
     nominated: str = ""
+    blocked: str = ""   # why no node at all was looked at
 
     def reject(self, node: str, plugin: str, reasons: tuple[str, ...], unresolvable: bool = False) -> None:
         self.refused[node] = Refusal(plugin, reasons, unresolvable)
 
     def reject_all(self, nodes: Iterable[str], plugin: str, reasons: tuple[str, ...]) -> None:
+        self.blocked = ", ".join(reasons)
         for node in nodes:
             self.reject(node, plugin, reasons, True)
 
@@ -68,7 +73,19 @@ class Decision:
         """The sentence for the Event and the Pod's condition."""
         if not self.nodes:
             return "no nodes available to schedule pods"
+        if self.blocked:
+            return f"0/{self.nodes} nodes are available: {self.blocked}."
         return no_nodes(self.nodes, [reason for refusal in self.refused.values() for reason in refusal.reasons])
+
+    def annotations(self) -> dict[str, str]:
+        """The decision as kube-scheduler-simulator writes it on the Pod."""
+        filters = {node: {refusal.plugin: ", ".join(refusal.reasons)} for node, refusal in self.refused.items()}
+        filters |= {node: dict.fromkeys(self.filters, "passed") for node in self.feasible}
+        scores, final = ({node: {c.plugin: str(value(c, place)) for c in self.scores}
+                          for place, node in enumerate(self.feasible)}
+                         for value in (lambda c, place: c.raw[place], lambda c, place: c.weight * c.normalized[place]))
+        return {SIMULATOR + "filter-result": json.dumps(filters), SIMULATOR + "score-result": json.dumps(scores),
+                SIMULATOR + "finalscore-result": json.dumps(final), SIMULATOR + "selected-node": self.chosen}
 
     def as_json(self) -> dict[str, Any]:
         totals = self.totals()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from kitlib.client.informer import Informer
 from kitlib.objects.meta import controller_of
@@ -18,6 +19,15 @@ class CacheListers(Listers):
     def namespaces(self, selector: LabelSelector) -> frozenset[str]:
         return frozenset(ns["metadata"]["name"] for ns in self._cache("namespaces").list()
                          if selector.matches(ns["metadata"].get("labels")))
+
+    def claim(self, namespace: str, name: str) -> Mapping[str, Any] | None:
+        return self._cache("persistentvolumeclaims").get(f"{namespace}/{name}")
+
+    def volume(self, name: str) -> Mapping[str, Any] | None:
+        return self._cache("persistentvolumes").get(name)
+
+    def storage_class(self, name: str) -> Mapping[str, Any] | None:
+        return self._cache("storageclasses.storage.k8s.io").get(name)
 
     def siblings(self, pod: PodInfo) -> LabelSelector | None:
         """The selectors of its Services and of its ReplicaSet, all of which its siblings meet."""

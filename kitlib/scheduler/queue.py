@@ -47,9 +47,9 @@ class SchedulingQueue(WorkQueue):
         self._waiting.pop(key, None)
         return key
 
-    def wait(self, key: str, wakes: frozenset[str]) -> None:
-        """The Pod fits nowhere: set it aside until one of `wakes` happens."""
-        attempts = self._attempts.get(key, 0) + 1
+    def wait(self, key: str, wakes: frozenset[str], *, soon: bool = False) -> None:
+        """The Pod fits nowhere: set it aside until one of `wakes` happens.  soon: no failure, so no back-off."""
+        attempts = 0 if soon else self._attempts.get(key, 0) + 1
         self._attempts[key] = attempts
         self._waiting[key] = _Waiting(wakes, self._clock.monotonic(), attempts)
         self.add_after(key, UNSCHEDULABLE_MOST)
@@ -60,7 +60,7 @@ class SchedulingQueue(WorkQueue):
             return
         for key in [key for key, waiting in self._waiting.items() if event in waiting.wakes]:
             waiting = self._waiting.pop(key)
-            pause = min(BACKOFF_FIRST * 2 ** (waiting.attempts - 1), BACKOFF_MOST)
+            pause = min(BACKOFF_FIRST * 2 ** (waiting.attempts - 1), BACKOFF_MOST) if waiting.attempts else 0.0
             self.add_after(key, waiting.failed_at + pause - self._clock.monotonic())
 
     def drop(self, key: str) -> None:

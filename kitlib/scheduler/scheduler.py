@@ -29,6 +29,7 @@ from kitlib.scheduler.framework import Framework, Plugin
 from kitlib.scheduler.lookups import CacheListers
 from kitlib.scheduler.nodeinfo import NodeCache, NodeInfo
 from kitlib.scheduler.plugins import default_plugins
+from kitlib.scheduler.plugins.volume_binding import unbound
 from kitlib.scheduler.podinfo import PodInfo
 from kitlib.scheduler.preemption import Outcome, preempt
 from kitlib.scheduler.queue import SchedulingQueue
@@ -36,6 +37,8 @@ from kitlib.scheduler.queue import SchedulingQueue
 Object = dict[str, Any]
 
 BUDGETS = "poddisruptionbudgets.policy"
+STORAGE = ("persistentvolumeclaims", "persistentvolumes", "storageclasses.storage.k8s.io")
+SELECTED_NODE = "volume.kubernetes.io/selected-node"
 NO_CLAIMS = "no new claims to deallocate, "
 DECISIONS = 200
 
@@ -52,7 +55,7 @@ class Scheduler(Controller):
 
     name = "scheduler"
     resource = "pods"
-    reads = ("nodes", "namespaces", "services", "replicasets.apps", BUDGETS)
+    reads = ("nodes", "namespaces", "services", "replicasets.apps", BUDGETS, *STORAGE)
     user_agent = "kube-scheduler"
 
     def __init__(self, scheduler_name: str = "default-scheduler", extra_plugins: Sequence[Plugin] = ()) -> None:
@@ -71,7 +74,10 @@ class Scheduler(Controller):
         self.cache("nodes").add_handler(self._node_changed)
 
     def setup(self) -> None:
-        self.framework = Framework([*default_plugins(CacheListers(self.cache)), *self._extra])
+        self._listers = CacheListers(self.cache)
+        self.framework = Framework([*default_plugins(self._listers), *self._extra])
+        for resource in STORAGE:
+            self.cache(resource).add_handler(self._storage_changed)
         self._wakes = {plugin.name: plugin.wakes for plugin in self.framework.plugins}
 
     # -- keeping the node cache ---------------------------------------------------------------------------------
@@ -100,6 +106,9 @@ class Scheduler(Controller):
         for event in node_changes(old if kind == "MODIFIED" else None, new):
             self._waiting.happened(event)
 
+    def _storage_changed(self, kind: str, old: Object | None, new: Object | None) -> None:
+        self._waiting.happened("volume-changed")
+
     def _is_ours(self, pod: Object) -> bool:
         return (pod["spec"].get("schedulerName") or "default-scheduler") == self._profile
 
@@ -124,7 +133,11 @@ class Scheduler(Controller):
         decision.time = observed.now
         self.decisions.append(decision)
         if decision.chosen:
-            return [bind(pod, decision.chosen)]
+            claims = unbound(pod, self._listers)
+            if not claims:
+                return [bind(pod, decision.chosen)]
+            decision.message = f"waiting for volumes to be bound on {decision.chosen}"
+            return [choose_node(claim, decision.chosen) for claim in claims]
         outcome = Outcome("")
         if observed.nodes:
             outcome = preempt(self.framework, pod, observed.nodes, decision, self.cache(BUDGETS).list())
@@ -139,6 +152,8 @@ class Scheduler(Controller):
         decision = self.decisions[-1] if actions else None
         if decision is not None and not decision.chosen:
             self._set_aside(decision)
+        elif decision is not None and decision.message:
+            self._waiting.wait(decision.pod, frozenset({"volume-changed"}), soon=True)
         for action in actions:
             self.perform(action)
             if isinstance(action, Create):
@@ -173,6 +188,13 @@ def bind(pod: PodInfo, node: str) -> Create:
                "metadata": {"name": meta["name"], "namespace": meta["namespace"], "uid": meta["uid"]}}
     return Create("pods", binding, subresource="binding",
                   then=Emit(pod.pod, "Scheduled", f"Successfully assigned {pod.key} to {node}", action="Binding"))
+
+
+def choose_node(claim: Mapping[str, Any], node: str) -> Patch:
+    """Tell the volume binder (or the provisioner) where the first Pod of this claim will run."""
+    meta = claim["metadata"]
+    return Patch("persistentvolumeclaims", meta["namespace"], meta["name"],
+                 {"metadata": {"annotations": {SELECTED_NODE: node}, "uid": meta["uid"]}})
 
 
 def explain(decision: Decision, outcome: Outcome) -> str:

@@ -17,10 +17,12 @@ from kitlib.scheduler.plugins.node_resources_fit import NodeResourcesFit
 from kitlib.scheduler.plugins.node_unschedulable import NodeUnschedulable
 from kitlib.scheduler.plugins.pod_topology_spread import PodTopologySpread
 from kitlib.scheduler.plugins.taint_toleration import TaintToleration
+from kitlib.scheduler.plugins.volume_binding import VolumeBinding
 
 
 def default_plugins(listers: Listers | None = None) -> list[Plugin]:
     """listers: what plugins look up beside Pods and nodes (namespaces, owners' selectors)."""
     listers = listers or Listers()
     return [NodeUnschedulable(), NodeName(), TaintToleration(), NodeAffinity(), NodePorts(), NodeResourcesFit(),
-            PodTopologySpread(listers), InterPodAffinity(listers), BalancedAllocation(), ImageLocality()]
+            VolumeBinding(listers), PodTopologySpread(listers), InterPodAffinity(listers), BalancedAllocation(),
+            ImageLocality()]

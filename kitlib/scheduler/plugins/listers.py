@@ -18,6 +18,17 @@ class Listers:
         """What Services and the owner select this Pod by: its siblings; None if nothing does."""
         return None
 
+    def claim(self, namespace: str, name: str) -> Mapping[str, Any] | None:
+        """A PersistentVolumeClaim."""
+        return None
+
+    def volume(self, name: str) -> Mapping[str, Any] | None:
+        """A PersistentVolume."""
+        return None
+
+    def storage_class(self, name: str) -> Mapping[str, Any] | None:
+        return None
+
 
 def with_label_keys(selector: Mapping[str, Any] | None, keys: list[str] | None, labels: Mapping[str, str],
                     mismatch: list[str] | None = None) -> Mapping[str, Any] | None:
