@@ -92,6 +92,7 @@ def test_conflicts_hit_only_whom_they_are_meant_for(kit: Any, cluster: EmbeddedC
     with pytest.raises(StatusError) as refused:
         victim.update("configmaps", kubectl.namespace, live)
     assert refused.value.reason == "Conflict"
+    assert 'configmaps "settings": the object has been modified' in refused.value.message
     assert other.update("configmaps", kubectl.namespace, live)
     kit("POST", "faults", {})
     fresh = victim.get("configmaps", kubectl.namespace, "settings")

@@ -71,7 +71,7 @@ class Faults:
     def handle(self, request: Request) -> Answer:
         agent = request.headers.get("user-agent", "")
         if self._hits(agent) and request.method in WRITES and self._chance("conflicts"):
-            return _refusal(conflict("", "objects", request.path.rpartition("/")[2], STALE))
+            return _refusal(conflict(*_named(request.path), STALE))
         answer = self._api.handle(request)
         if isinstance(answer, (Response, Connect, Callout)):
             return answer
@@ -125,6 +125,16 @@ class SpoiledStream:
         self._registry.pop(self, None)
         self._stream.close()
         self._callback()
+
+
+def _named(path: str) -> tuple[str, str, str]:
+    """Group, plural and name of the object that a path means: /apis/apps/v1/namespaces/NS/replicasets/web/status."""
+    _, root, *parts = path.split("/")
+    group = parts.pop(0) if root == "apis" else ""
+    _version, *parts = parts
+    if parts[0] == "namespaces" and len(parts) > 3:
+        parts = parts[2:]
+    return group, parts[0], parts[1] if len(parts) > 1 else ""
 
 
 def _refusal(error: StatusError) -> Response:
