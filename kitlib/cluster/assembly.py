@@ -30,7 +30,7 @@ from kitlib.api.request import User
 from kitlib.api.server import ApiServer
 from kitlib.client import Client, Manager
 from kitlib.client.local import LocalTransport
-from kitlib.cluster import kubeconfig, pki
+from kitlib.cluster import addons, kubeconfig, pki
 from kitlib.cluster.driver import Driver
 from kitlib.cluster.errors import CannotStart
 from kitlib.cluster.faults import Faults
@@ -81,6 +81,7 @@ class Assembly:
         self.listener = self._bind()
         self.server = f"https://{HOST}:{self.listener.getsockname()[1]}"
         self.store = Store(None if config["ephemeral"] else directory.store)
+        self.is_new = self.store.revision == 0
         self.store.attach(self.loop)
         self.slice = self._lease_slice(self.store)
         inside = self.slice.node_ip(0)  # the same port for Pods: an endpoint must lie in the cluster's own range
@@ -113,8 +114,10 @@ class Assembly:
 
     def _start_controllers(self) -> None:
         self.manager = Manager(self.client, self.clock, leases=True)
-        for controller, agent in control_loops(self.keys.ca.read_text()):
+        for controller, agent in control_loops(self.keys.ca.read_text(), str(self.directory.path / "volumes")):
             self.manager.add(controller, agent)
+        if self.is_new and not self.config["bare"]:
+            addons.install(self.client("kit-addons"))
         self.driver = Driver(self.manager, self.clock, self.loop)
 
     async def _start_nodes(self) -> None:

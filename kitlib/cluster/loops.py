@@ -6,6 +6,8 @@ component of its own is the name in which it speaks to the API.
 
 from __future__ import annotations
 
+import shutil
+
 from kitlib.client import Controller
 from kitlib.controllers.cronjob import CronJob
 from kitlib.controllers.daemonset import DaemonSet
@@ -16,6 +18,7 @@ from kitlib.controllers.endpointslice import EndpointSlice
 from kitlib.controllers.garbagecollector import GarbageCollector
 from kitlib.controllers.hpa import HorizontalPodAutoscaler
 from kitlib.controllers.job import Job
+from kitlib.controllers.localprovisioner import LocalProvisioner, LocalReclaimer
 from kitlib.controllers.namespace import Namespace
 from kitlib.controllers.nodelifecycle import NodeLifecycle
 from kitlib.controllers.podgc import PodGC
@@ -27,13 +30,17 @@ from kitlib.controllers.serviceaccount import ServiceAccount
 from kitlib.controllers.statefulset import StatefulSet
 from kitlib.controllers.tainteviction import TaintEviction
 from kitlib.controllers.ttl import TTLAfterFinished
+from kitlib.controllers.volumebinder import VolumeBinder, VolumeReclaimer
+from kitlib.controllers.volumeprotection import ClaimProtection, VolumeProtection
 from kitlib.scheduler.scheduler import Scheduler
 
 MANAGER = "kube-controller-manager"
 
 
-def control_loops(root_ca: str) -> list[tuple[Controller, str]]:
-    """Each loop with its User-Agent.  root_ca: the PEM text of the cluster's CA.
+def control_loops(root_ca: str, volumes: str = "") -> list[tuple[Controller, str]]:
+    """Each loop with its User-Agent.
+
+    root_ca: the PEM text of the cluster's CA.  volumes: the directory for volumes that are made on demand.
 
     An owner's controller comes before that of what it owns: a turn later, the answer to a write is seen with it.
     """
@@ -41,7 +48,13 @@ def control_loops(root_ca: str) -> list[tuple[Controller, str]]:
         Deployment(), StatefulSet(), DaemonSet(), CronJob(), ReplicaSet(), ReplicationController(), Job(),
         EndpointSlice(), Endpoints(), EndpointSliceMirroring(), HorizontalPodAutoscaler(), Disruption(),
         ResourceQuota(), GarbageCollector(), Namespace(), ServiceAccount(), RootCA(root_ca), NodeLifecycle(),
-        TaintEviction(), PodGC(), TTLAfterFinished()]
+        TaintEviction(), PodGC(), TTLAfterFinished(), VolumeBinder(), VolumeReclaimer(), ClaimProtection(),
+        VolumeProtection(), LocalProvisioner(volumes), LocalReclaimer(_remove)]
     scheduler = Scheduler()
     return [*((controller, f"{MANAGER}/{controller.name}") for controller in controllers),
             (scheduler, scheduler.user_agent)]
+
+
+def _remove(directory: str) -> None:
+    """What a deleted volume held goes with it; a directory that was never made is no trouble."""
+    shutil.rmtree(directory, ignore_errors=True)
