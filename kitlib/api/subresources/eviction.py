@@ -26,6 +26,7 @@ EVICTION = Kind("policy", "v1", "Eviction", "evictions", virtual=True)
 BUDGETS = "poddisruptionbudgets.policy"
 MAX_DISRUPTED = 2000
 ALWAYS_ALLOW = "AlwaysAllow"
+DISRUPTED = "DisruptionTarget"
 
 
 def eviction(call: Call) -> Response:
@@ -44,8 +45,25 @@ def eviction(call: Call) -> Response:
     call.api.admission.check_delete(call, pod)  # before anything is spent: a webhook may still have to be asked
     if not _can_ignore_budgets(pod):
         _spend(call, pod)
+    if not options.dry_run and options.version in ("", pod["metadata"]["resourceVersion"]):
+        found = _mark_disrupted(call, found)
+        options.version = found.obj["metadata"]["resourceVersion"] if options.version else ""
     deletion.delete(call, found, options, admit=False)
     return respond.json(respond.success(201), 201, call.api.store.revision)
+
+
+def _mark_disrupted(call: Call, found: Entry) -> Entry:
+    """Say why the Pod goes, before it goes: a Job's podFailurePolicy reads it."""
+    pod = found.obj
+    status = pod.get("status") or {}
+    others = [c for c in status.get("conditions") or () if c["type"] != DISRUPTED]
+    condition = {"type": DISRUPTED, "observedGeneration": pod["metadata"].get("generation", 1), "status": "True",
+                 "lastProbeTime": None, "lastTransitionTime": rfc3339(call.api.clock.now()),
+                 "reason": "EvictionByEvictionAPI", "message": "Eviction API: evicting"}
+    entry = call.api.store.update(*found.key, {**pod, "status": {**status, "conditions": [*others, condition]}},
+                                  expect=found.revision)
+    call.api.writes.record(call, entry, "update")
+    return entry
 
 
 def _options(body: dict[str, Any]) -> DeleteOptions:
