@@ -25,6 +25,7 @@ from kitlib.objects.meta import clone
 LIMIT = 3 * 1024 * 1024  # bytes of a body, as of kube-apiserver
 JSON, YAML, PROTOBUF = "application/json", "application/yaml", "application/vnd.kubernetes.protobuf"
 MAX_WARNINGS_BYTES = 4096
+MAX_DEPTH = 200  # orjson encodes 254; lists, watch events and managedFields put some more around an object
 _SPACED_KEY = re.compile(rb'"\s+:')
 
 
@@ -107,7 +108,7 @@ def _read(call: Call, shape: Shape | None) -> tuple[Any, list[str]]:
     if media == YAML:
         return read_yaml(data)
     if media == PROTOBUF and shape is not None and not shape.custom:
-        return shape.protobuf(data), []
+        return check_depth(shape.protobuf(data)), []
     raise unsupported(media)
 
 
@@ -123,9 +124,22 @@ def read_json(data: bytes, want_repeated: bool = False) -> tuple[Any, list[str]]
         value = orjson.loads(data)
     except orjson.JSONDecodeError as error:
         raise bad_request(f"error decoding JSON: {error}") from None
+    if data.count(b"{") + data.count(b"[") > MAX_DEPTH:
+        check_depth(value)
     if want_repeated and (data.count(b'":') != orjson.dumps(value).count(b'":') or _SPACED_KEY.search(data)):
         return _with_repeated(data, value)
     return value, []
+
+
+def check_depth(value: Any) -> Any:
+    """The value, unless collections lie too deep inside each other: what could not be encoded must not be stored."""
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        level = [child for node in level if isinstance(node, (dict, list))
+                 for child in (node.values() if isinstance(node, dict) else node)]
+        if not level:
+            return value
+    raise bad_request("the object is nested too deeply")
 
 
 class _Pairs(dict):  # type: ignore[type-arg]
@@ -173,9 +187,10 @@ def read_yaml(data: bytes) -> tuple[Any, list[str]]:
     from kitlib.api.yaml11 import YamlError, load
 
     try:
-        return load(data)
+        value, repeated = load(data)
     except YamlError as error:
         raise bad_request(f"error converting YAML to JSON: {error}") from None
+    return check_depth(value), repeated
 
 
 def plain(call: Call) -> Any:

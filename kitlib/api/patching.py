@@ -45,7 +45,7 @@ def check_force(call: Call) -> None:
 def raw(value: dict[str, Any], media: str, body: Any, node: Any) -> Any:
     """The patched value, not yet looked at."""
     if media == JSON:
-        return jsonpatch.apply(value, body)
+        return decode.check_depth(jsonpatch.apply(value, body))
     if media == MERGE:
         return mergepatch.apply(value, body)
     return strategic.apply(value, body, node)

@@ -22,6 +22,14 @@ from kitlib.store import Store
 MATCHES = ("Exact", "NotOlderThan")
 
 
+def parse(text: str) -> int | None:
+    """A resourceVersion as a number; None where Go's strconv.ParseUint would say no."""
+    if not (text.isascii() and text.isdigit()) or len(text) > 20:
+        return None
+    number = int(text)
+    return number if number < 2**64 else None
+
+
 def too_large(store: Store, version: int) -> None:
     """Raise 504 if that version is still to come."""
     if version > store.revision:

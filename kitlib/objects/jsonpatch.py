@@ -15,10 +15,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import orjson
+
 from kitlib.objects.errors import StatusError, bad_request
 from kitlib.objects.meta import clone
 
 MAX_OPERATIONS = 10_000
+MAX_COPIED = 3 * 1024 * 1024  # bytes that all `copy`s of a patch may make: forty of them could double a map forty times
 _NOTHING = object()
 
 
@@ -35,8 +38,13 @@ def apply(obj: Mapping[str, Any], patch: Any) -> Any:
         raise StatusError(413, "RequestEntityTooLarge", "The allowed maximum operations in a JSON patch is "
                           f"{MAX_OPERATIONS}, got {len(patch)}", {})
     document: Any = clone(dict(obj))
+    copied = 0
     try:
         for operation in patch:
+            if operation.get("op") == "copy":
+                copied += _size(_source(document, operation))
+                if copied > MAX_COPIED:
+                    raise _Failed(f"unable to copy: the accumulated size exceeds the limit of {MAX_COPIED} bytes")
             document = _perform(document, operation)
     except _Failed as failure:
         # The real server hides the reason behind a general sentence; the empty details are part of its answer.
@@ -61,14 +69,26 @@ def _perform(document: Any, operation: dict[str, Any]) -> Any:
         _take(parent, key)
         return document
     if name in ("move", "copy"):
-        source, source_key = _parent(document, str(operation.get("from", "")))
-        value = clone(_get(source, source_key))
-        if value is _NOTHING:
-            raise _Failed(f"nothing at {operation.get('from')}")
+        value = clone(_source(document, operation))
         if name == "move":
-            _take(source, source_key)
+            _take(*_parent(document, str(operation["from"])))
         return _add(document, path, value)
     raise _Failed(f"unexpected kind of operation: {name}")
+
+
+def _size(value: Any) -> int:
+    try:
+        return len(orjson.dumps(value))
+    except TypeError:  # deeper than it encodes: earlier operations have built a tower
+        raise _Failed("the object is nested too deeply") from None
+
+
+def _source(document: Any, operation: Mapping[str, Any]) -> Any:
+    """What a `move` or `copy` is about."""
+    value = _get(*_parent(document, str(operation.get("from", ""))))
+    if value is _NOTHING:
+        raise _Failed(f"nothing at {operation.get('from')}")
+    return value
 
 
 def _test(document: Any, path: str, expected: Any) -> Any:

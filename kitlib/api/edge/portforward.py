@@ -85,11 +85,11 @@ async def _forward(data: spdy.Stream, error: spdy.Stream, dial: Dial) -> None:
     """One TCP connection.  Either side may end its half first."""
     port = data.headers.get("port", "")
     try:
-        if not port.isdigit() or not 0 < int(port) < 65536:
+        if not port.isdecimal() or len(port) > 5 or not 0 < int(port) < 65536:
             raise ValueError(f"{port!r} is not a port")
         reader, writer = await dial(int(port))
     except (OSError, ValueError, StatusError, asyncio.TimeoutError) as failure:
-        await error.write(_why(int(port) if port.isdigit() else 0, failure).encode())
+        await error.write(_why(int(port) if port.isdecimal() and len(port) < 6 else 0, failure).encode())
         await error.close()
         await data.reset()
         return

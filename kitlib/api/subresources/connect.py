@@ -141,7 +141,7 @@ def _query(call: Call) -> dict[str, Any]:
 
 
 def _pod_port(pod: dict[str, Any], port: str) -> int:
-    if port.isdigit():
+    if port.isdecimal() and len(port) < 6:
         return int(port)
     for container in pod["spec"].get("containers") or ():
         for declared in container.get("ports") or ():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from kitlib.api import respond
 from kitlib.api.call import Call
 from kitlib.api.request import Response
-from kitlib.api.versions import too_large
+from kitlib.api.versions import parse, too_large
 from kitlib.objects.errors import StatusError
 from kitlib.store import Entry
 
@@ -13,9 +13,10 @@ from kitlib.store import Entry
 def get(call: Call) -> Response:
     version = call.request.param("resourceVersion")
     if version:
-        if not version.isdigit():
+        wanted = parse(version)
+        if wanted is None:
             raise StatusError(500, None, f'strconv.ParseUint: parsing "{version}": invalid syntax')
-        too_large(call.api.store, int(version))
+        too_large(call.api.store, wanted)
     return respond.entry(call, find(call))
 
 
