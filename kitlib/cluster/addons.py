@@ -1,7 +1,7 @@
 """What a cluster brings along that is not Kubernetes itself: here the default StorageClass, as kind's is.
 
-`kit up --bare` leaves it out.  What somebody changed or deleted stays as they left it: an add-on is installed once, when
-the cluster is new.
+`kit up --bare` leaves it out.  What somebody changed or deleted stays as they left it: an add-on is installed once,
+when the cluster is new.
 """
 
 from __future__ import annotations
