@@ -41,7 +41,12 @@ class World:
              headers: dict[str, str] | None = None, **query: str) -> Any:
         sent = {"user-agent": "test/1.0", **({"authorization": f"Bearer {token}"} if token else {}), **(headers or {})}
         data = body if isinstance(body, bytes) else json.dumps(body).encode() if body is not None else b""
-        return self.api.handle(Request(method, path, {k: [v] for k, v in query.items()}, sent, data))
+        self.last = Request(method, path, {k: [v] for k, v in query.items()}, sent, data)
+        return self.api.handle(self.last)
+
+    def again(self) -> Any:
+        """Send the last request once more, as the edge does when a webhook has answered."""
+        return self.api.handle(self.last)
 
     def get(self, path: str, **how: Any) -> Response:
         return self.send("GET", path, **how)

@@ -36,12 +36,13 @@ def install(world: World, kind: str, *, failure: str = "Fail", operations: tuple
 
 def settle(world: World, ask: Any, respond: Any) -> Any:
     """Send a request as the edge does: make each callout, then send it again."""
+    answer = ask()
     for _ in range(5):
-        answer = ask()
         if not isinstance(answer, Callout):
             return answer
         outcome = respond(json.loads(answer.body)["request"])
         answer.deliver(outcome if isinstance(outcome, Outcome) else Outcome({"response": outcome}))
+        answer = world.again()
     raise AssertionError("it never ends")
 
 
@@ -133,12 +134,66 @@ def test_the_call_itself_is_an_https_post(world, tmp_path: Path):
 
     asyncio.run(scenario())
     assert json.loads(seen[0])["request"]["name"] == "a"
-    assert world.post(CONFIGMAPS, config_map("a")).code == 201
+    assert world.again().code == 201
 
 
 def test_a_webhook_that_is_not_there_is_a_failure_with_a_reason(world):
     install(world, "Validating", url="https://127.0.0.1:1/x")
     callout = world.post(CONFIGMAPS, config_map("a"))
     asyncio.run(callouts.run(callout))
-    answer = world.post(CONFIGMAPS, config_map("a"))
+    answer = world.again()
     assert (answer.code, "check.hook.example" in read(answer)["message"]) == (500, True)
+
+
+def test_a_validating_webhook_sees_the_name_and_uid_that_are_stored(world):
+    install(world, "Validating")
+    seen: list[tuple[str, str, str]] = []
+
+    def respond(request: dict[str, Any]) -> dict[str, Any]:
+        meta = request["object"]["metadata"]
+        seen.append((request["name"], meta["name"], meta["uid"]))
+        return {"allowed": True}
+
+    generated = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"generateName": "a-"}}
+    made = read(settle(world, lambda: world.post(CONFIGMAPS, generated), respond))["metadata"]
+    assert seen == [(made["name"], made["name"], made["uid"])]
+
+
+def test_two_requests_with_the_same_body_are_two_questions(world):
+    install(world, "Validating")
+    generated = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"generateName": "a-"}}
+    first = world.post(CONFIGMAPS, generated)
+    first_request = world.last
+    second = world.post(CONFIGMAPS, generated)
+    assert first.key != second.key
+    second.deliver(Outcome({"response": {"allowed": True}}))
+    assert isinstance(world.api.handle(first_request), Callout)
+    assert world.again().code == 201
+
+
+def test_a_generated_name_that_is_taken_meanwhile_is_asked_about_anew(world):
+    install(world, "Validating")
+    asked = world.post(CONFIGMAPS, {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"generateName": "a-"}})
+    name = json.loads(asked.body)["request"]["name"]
+    asked.deliver(Outcome({"response": {"allowed": True}}))
+    request, _ = world.last, world.delete(f"{ROOT}/validatingwebhookconfigurations/validating")
+    world.post(CONFIGMAPS, config_map(name))
+    install(world, "Validating")
+    again = world.api.handle(request)
+    assert json.loads(again.body)["request"]["name"] != name
+
+
+def test_a_caller_in_this_process_gets_the_object_that_the_webhook_saw(world):
+    install(world, "Validating")
+    started: list[Callout] = []
+    world.api.callouts.start = started.append
+
+    def create() -> Any:
+        obj = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"generateName": "a-"}}
+        return world.api.handle(Request("POST", CONFIGMAPS, obj=obj, user=ADMIN))
+
+    assert create().code == 503
+    started[0].deliver(Outcome({"response": {"allowed": True}}))
+    made = create()
+    shown = json.loads(started[0].body)["request"]["object"]["metadata"]
+    assert (made.code, made.obj["metadata"]["uid"], made.obj["metadata"]["name"]) == (201, shown["uid"], shown["name"])

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from kitlib.api.kind import Kind, Subresource
 from kitlib.api.request import Request, User
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from kitlib.api.server import ApiServer
 
 MAX_MANAGER = 128
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -55,6 +57,16 @@ class Call:
     def agent(self) -> str:
         """The actor: the User-Agent's first word, "kubectl/v1.37.0" or "kube-controller-manager/replicaset"."""
         return self.request.headers.get("user-agent", "").split(" ", 1)[0]
+
+    def once(self, what: str, make: Callable[[], T]) -> T:
+        """What is chosen once for a request, however often it comes again (a webhook must see what is stored)."""
+        decided = self.request.decided
+        if decided is None:
+            decided = self.request.decided = {}
+        if what not in decided:
+            decided[what] = make()
+        chosen: T = decided[what]
+        return chosen
 
     # -- refusals, in the words of this kind
 

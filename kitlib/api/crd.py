@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from kitlib.api.conversion import Conversion
 from kitlib.api.kind import STATUS, Kind, SelectableField, Subresource
 from kitlib.objects.errors import StatusError
 from kitlib.objects.schema.custom import CustomSchema
@@ -28,12 +29,17 @@ ANYTHING: Mapping[str, Any] = {"type": "object", "x-kubernetes-preserve-unknown-
 
 
 class CustomVersion:
-    """The shape of one version of a custom resource; what `shapes.Shape` asks, and its openAPIV3Schema."""
+    """The shape of one version of a custom resource; what `shapes.Shape` asks, and its openAPIV3Schema.
+
+    conversion: the webhook that makes it out of other versions, None if only their apiVersion differs.
+    """
 
     custom = True
 
-    def __init__(self, group: str, version: str, kind: str, openapi: Mapping[str, Any], several: bool) -> None:
+    def __init__(self, group: str, version: str, kind: str, openapi: Mapping[str, Any], several: bool,
+                 conversion: Conversion | None) -> None:
         self.name, self.version, self.openapi, self.several = kind, version, openapi, several
+        self.conversion = conversion
         self.api_version = f"{group}/{version}"
         self._schema = CustomSchema(group, version, kind, openapi)
 
@@ -59,6 +65,7 @@ class CustomResources:
     def __init__(self, api: ApiServer) -> None:
         self._api = api
         self._served: dict[str, list[Kind]] = {}
+        self._conversions: dict[str, Conversion] = {}
         for entry in api.store.list(DEFINITIONS):
             self.serve(entry.obj)
 
@@ -67,7 +74,7 @@ class CustomResources:
         name = definition["metadata"]["name"]
         self.withdraw(name)
         registry, kinds = self._api.registry, []
-        for kind, served in kinds_of(definition):
+        for kind, served in kinds_of(definition, self._conversion(definition)):
             if served:
                 registry.add(kind)
                 kinds.append(kind)
@@ -76,19 +83,32 @@ class CustomResources:
         self._served[name] = kinds
         self._api.strategies.pop(name, None)
 
+    def _conversion(self, definition: dict[str, Any]) -> Conversion | None:
+        """The definition's webhook.  It stays the same one when it moves: watches that go on hold it."""
+        declared, name = definition["spec"].get("conversion") or {}, definition["metadata"]["name"]
+        if declared.get("strategy") != "Webhook":
+            self._conversions.pop(name, None)
+            return None
+        conversion = self._conversions.get(name)
+        if conversion is None:
+            conversion = self._conversions[name] = Conversion(self._api, name)
+        conversion.configure(declared["webhook"])
+        return conversion
+
     def withdraw(self, name: str) -> None:
         """Stop serving a definition."""
         for kind in self._served.pop(name, ()):
             self._api.registry.remove(kind.group, kind.version, kind.plural)
 
 
-def kinds_of(definition: dict[str, Any]) -> Iterator[tuple[Kind, bool]]:
+def kinds_of(definition: dict[str, Any], conversion: Conversion | None = None) -> Iterator[tuple[Kind, bool]]:
     """(kind, is it served) for every version of a definition."""
     spec = definition["spec"]
     names, group, versions = spec["names"], spec["group"], spec["versions"]
+    stored = next((f"{group}/{version['name']}" for version in versions if version.get("storage")), "")
     for version in versions:
         openapi = (version.get("schema") or {}).get("openAPIV3Schema") or ANYTHING
-        custom = CustomVersion(group, version["name"], names["kind"], openapi, several=len(versions) > 1)
+        custom = CustomVersion(group, version["name"], names["kind"], openapi, len(versions) > 1, conversion)
         yield Kind(
             group, version["name"], names["kind"], names["plural"], names.get("singular", ""),
             tuple(names.get("shortNames") or ()), tuple(names.get("categories") or ()),
@@ -97,7 +117,9 @@ def kinds_of(definition: dict[str, Any]) -> Iterator[tuple[Kind, bool]]:
                              for field in version.get("selectableFields") or ()),
             storage_version=bool(version.get("storage")), generation=True, unconditional_update=False,
             typed_items=True, custom=custom, columns=tuple(version.get("additionalPrinterColumns") or ()),
-            list_kind=names.get("listKind", "")), bool(version.get("served"))
+            list_kind=names.get("listKind", ""),
+            from_storage=conversion.to(custom.api_version) if conversion else None,
+            to_storage=conversion.to(stored) if conversion else None), bool(version.get("served"))
 
 
 def _subresources(version: Mapping[str, Any]) -> Iterator[Subresource]:

@@ -33,6 +33,7 @@ class Request:
     `body` is empty and the API never changes `obj`).  user: None means "not authenticated yet":
     the API authenticates from headers and `client_cert`.
     cause: the revision of the watch event that woke the writer (0: a person), for the trace.
+    decided: what the server chose for this request (uid, name), should it have to come again; see `Call.once`.
     """
 
     method: str
@@ -45,6 +46,7 @@ class Request:
     client_cert: tuple[str, tuple[str, ...]] | None = None  # (CN, O...) of a verified certificate
     remote: str = "127.0.0.1"
     cause: int = 0
+    decided: dict[str, Any] | None = None
 
     def param(self, name: str, default: str = "") -> str:
         values = self.query.get(name)
@@ -111,7 +113,7 @@ class Outcome:
 class Callout:
     """The API needs the answer of a webhook first: one HTTPS POST to make.  See `api/callouts.py`.
 
-    Make it, call `deliver`, and send the same request again.  Callers in this process never get one.
+    Make it, call `deliver`, and send the same Request again.  Callers in this process never get one.
 
     address: where to connect, if not to the URL's own host (a Service's ClusterIP).
     ca: PEM of the authorities to believe, b"" for the machine's own.

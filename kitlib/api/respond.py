@@ -73,6 +73,12 @@ def convert(kind: Kind, stored: dict[str, Any]) -> dict[str, Any]:
     return {**obj, "apiVersion": kind.api_version, "kind": kind.kind}
 
 
+def prepare(kind: Kind, found: Sequence[Entry]) -> None:
+    """Have all of them converted by one call, where a webhook does that; raises Needed.  Before any write."""
+    if kind.custom is not None and kind.custom.conversion is not None:
+        kind.custom.conversion.need([e.obj for e in found], kind.api_version)
+
+
 def to_storage(call: Call, obj: dict[str, Any]) -> dict[str, Any]:
     """An object of this kind's version as it is stored."""
     kind = call.kind
@@ -81,6 +87,8 @@ def to_storage(call: Call, obj: dict[str, Any]) -> dict[str, Any]:
     stored = kind.to_storage(obj) if kind.to_storage else obj
     storage_kind = call.api.registry.stored(kind.storage)
     assert storage_kind is not None
+    if kind.custom is not None:
+        convert(kind, stored)  # the answer will show it so; a webhook cannot be asked once it has been written
     return {**stored, "apiVersion": storage_kind.api_version, "kind": storage_kind.kind}
 
 

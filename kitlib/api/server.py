@@ -87,7 +87,7 @@ class ApiServer:
             return self._handle(request, info, users)
         except Needed as needed:
             if request.user is not None:
-                return respond.status(self.callouts.in_background(needed.callout))
+                return respond.status(self.callouts.in_background(needed.callout, request))
             return needed.callout
         except StatusError as error:
             return respond.status(error)
@@ -100,6 +100,8 @@ class ApiServer:
             return respond.status(internal(f"{type(error).__name__}: {error}"))
 
     def _handle(self, request: Request, info: RequestInfo, users: list[User]) -> Answer:
+        if request.user is not None:
+            self.callouts.come_again(request)
         user = request.user or self.authenticator.authenticate(request)
         users.append(user)
         if any(name.startswith("impersonate-") for name in request.headers):

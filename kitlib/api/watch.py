@@ -12,12 +12,15 @@ resourceVersion forward, so that it can resume after a long silence without a 41
 
 Encoding is done once for all watchers of the same form: the line is kept on the store's event.
 
+Where a webhook converts (see `api/conversion.py`), events wait, in order, until it has answered.
+
 Source: k8s.io/apiserver/pkg/endpoints/handlers/watch.go, pkg/storage/cacher/cacher.go; KEP-3157 (WatchList).
 """
 
 from __future__ import annotations
 
 import random
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -25,9 +28,10 @@ import orjson
 
 from kitlib.api import respond
 from kitlib.api.call import Call, parse_int
+from kitlib.api.conversion import Conversion
 from kitlib.api.negotiate import PLAIN, Form
 from kitlib.api.selection import Selection, selection
-from kitlib.api.versions import check_list_options, flag, too_large
+from kitlib.api.versions import check_list_options, flag, parse, too_large
 from kitlib.objects.errors import StatusError
 from kitlib.objects.meta import with_metadata
 from kitlib.store import Compacted, Entry, Event, Watch
@@ -45,19 +49,20 @@ def watch(call: Call) -> WatchStream:
         respond.check_include(call.request)
     timeout = parse_int(param("timeoutSeconds") or "0", "timeoutSeconds")
     version = param("resourceVersion")
-    if version and not version.isdigit():
+    after = parse(version or "0")
+    if after is None:
         raise StatusError(500, None, f'Invalid value: "{version}": strconv.ParseUint: invalid syntax')
     initial = param("sendInitialEvents")
     from_state = flag(call, "sendInitialEvents") if initial else version in ("", "0")
     namespace = call.info.namespace if call.kind.namespaced else None
-    after = int(version or 0)
     too_large(store, after)
+    state = store.list(call.kind.storage, namespace or None) if from_state else []
+    respond.prepare(call.kind, state)
     expired = None
     try:
         source = store.watch(call.kind.storage, namespace or None, after if after and not from_state else None)
     except Compacted as error:
         expired, source = error, store.watch(call.kind.storage, namespace or None)
-    state = store.list(call.kind.storage, namespace or None) if from_state else []
     stream = WatchStream(call, source, selected, form, state, timeout)
     if expired:
         stream.fail(StatusError(410, "Expired", str(expired)))
@@ -77,6 +82,9 @@ class WatchStream:
         self.bookmark_after_state = False
         self._source, self._selected, self._state = source, selected, state
         self._error: StatusError | None = None
+        self._conversion: Conversion | None = self.kind.custom.conversion if self.kind.custom is not None else None
+        self._unconverted: deque[Event] = deque()
+        self._converting = False
         self._clock = call.api.clock
         self._revision = call.api.store.revision
         seconds = timeout if timeout > 0 else TIMEOUT_SECONDS * random.uniform(1, 2)
@@ -147,19 +155,43 @@ class WatchStream:
         if self.bookmark_after_state:
             self.bookmark_after_state = False
             steps.append(("END", None, None))
-        for event in self._source.poll():
+        for event in self._source.poll() if self._conversion is None else self._converted(self._conversion):
             type_ = event.type if self._selected.empty else self._transition(event)
             if type_:
                 steps.append((type_, event.entry, event))
             self._revision = event.revision
         now = self._clock.monotonic()
-        if self._bookmarks and now >= self._next_bookmark:
+        if self._bookmarks and now >= self._next_bookmark and not self._unconverted:
             self._next_bookmark = now + BOOKMARK_SECONDS * random.uniform(0.8, 1.2)
             self._revision = self.call.api.store.revision
             steps.append(("BOOKMARK", None, None))
         if now >= self._deadline or self._source.closed:
             self.close()
         return steps
+
+    def _converted(self, conversion: Conversion) -> list[Event]:
+        """The events that can be shown by now; the webhook is asked for the others."""
+        ready, waiting, version = [], self._unconverted, self.kind.api_version
+        waiting += self._source.poll()
+        while waiting and not conversion.lacks(self._forms(waiting[0]), version):
+            ready.append(waiting.popleft())
+        if waiting and not self._converting:
+            self._converting = True
+            conversion.fetch([form for event in waiting for form in self._forms(event)], version,
+                             self._webhook_answered)
+        return ready
+
+    def _forms(self, event: Event) -> list[dict[str, Any]]:
+        """The objects that showing an event takes: a selection also looks at what was before."""
+        both = event.previous is not None and not self._selected.empty
+        return [event.entry.obj, event.previous.obj] if both and event.previous else [event.entry.obj]
+
+    def _webhook_answered(self, failure: StatusError | None) -> None:
+        self._converting = False
+        if failure is not None:
+            self._error = failure
+        if self._callback is not None and not self.closed:
+            self._callback()
 
     def _transition(self, event: Event) -> str:
         """What a change means to this selection, "" for nothing."""

@@ -20,6 +20,7 @@ import orjson
 from kitlib.api import ownership, respond
 from kitlib.api.call import Call
 from kitlib.api.validation import validate_create, validate_update
+from kitlib.api.versions import parse
 from kitlib.objects import field as problems
 from kitlib.objects.clock import rfc3339
 from kitlib.objects.errors import STALE, StatusError, already_exists, bad_request, invalid
@@ -44,12 +45,12 @@ def create(call: Call, obj: Obj, tracked: bool = False) -> Entry:
     meta = obj["metadata"]
     api.admission.mutate(call, obj, None)
     if not meta.get("name") and meta.get("generateName"):
-        meta["name"] = generate_name(meta["generateName"])
+        meta["name"] = _free_name(call, meta["generateName"])
     version = meta.pop("resourceVersion", None)
     for name in SERVER_FIELDS:
         meta.pop(name, None)
-    meta["uid"] = new_uid()
-    meta["creationTimestamp"] = rfc3339(api.clock.now())
+    meta["uid"] = call.once("uid", new_uid)
+    meta["creationTimestamp"] = call.once("created", lambda: rfc3339(api.clock.now()))
     if kind.generation:
         meta["generation"] = 1
     if kind.has_status and not strategy.keeps_status_on_create:
@@ -65,6 +66,16 @@ def create(call: Call, obj: Obj, tracked: bool = False) -> Entry:
     strategy.allocate(call, obj, None)
     stored = as_stored(respond.to_storage(call, obj))
     return _insert(call, stored, strategy)
+
+
+def _free_name(call: Call, base: str) -> str:
+    """A generated name.  Chosen before validation, since validating webhooks are to see what will be stored."""
+    name = ""
+    for attempt in range(NAME_ATTEMPTS):
+        name = call.once(f"name {attempt}", lambda: generate_name(base))
+        if call.api.store.get(call.kind.storage, call.namespace, name) is None:
+            break
+    return name
 
 
 def _validate(call: Call, obj: Obj, before: Obj | None) -> list[dict[str, str]]:
@@ -85,19 +96,14 @@ def _insert(call: Call, obj: Obj, strategy: Any) -> Entry:
             raise already_exists(kind.group, kind.plural, meta["name"])
         strategy.release(call, obj)
         return draft(call, obj)
-    for attempt in range(NAME_ATTEMPTS):
-        try:
-            entry = api.store.create(kind.storage, namespace, meta["name"], obj)
-        except KeyExists:
-            if not meta.get("generateName") or attempt == NAME_ATTEMPTS - 1:
-                strategy.release(call, obj)
-                raise already_exists(kind.group, kind.plural, meta["name"]) from None
-            meta["name"] = generate_name(meta["generateName"])
-            continue
-        api.writes.record(call, entry)
-        strategy.after_create(call, entry)
-        return entry
-    raise AssertionError("unreachable")
+    try:
+        entry = api.store.create(kind.storage, namespace, meta["name"], obj)
+    except KeyExists:
+        strategy.release(call, obj)
+        raise already_exists(kind.group, kind.plural, meta["name"]) from None
+    api.writes.record(call, entry)
+    strategy.after_create(call, entry)
+    return entry
 
 
 def update(call: Call, old: Entry, obj: Obj, tracked: bool = False) -> tuple[Entry, bool]:
@@ -112,7 +118,7 @@ def update(call: Call, old: Entry, obj: Obj, tracked: bool = False) -> tuple[Ent
     meta = obj["metadata"]
     api.admission.mutate(call, obj, before)
     version = meta.get("resourceVersion") or "0"
-    if not version.isdigit():
+    if parse(version) is None:
         raise StatusError(500, None, f'strconv.ParseUint: parsing "{version}": invalid syntax')
     if version == "0":
         if not kind.unconditional_update and call.verb == "update":

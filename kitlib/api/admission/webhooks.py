@@ -21,8 +21,8 @@ import orjson
 from kitlib.api.admission.matching import Attributes, matches, rule_matches
 from kitlib.api.auth.reviews import user_info
 from kitlib.api.call import Call
-from kitlib.api.callouts import key_of
-from kitlib.api.request import Callout, Outcome
+from kitlib.api.callouts import Unreachable, callout_to, key_of
+from kitlib.api.request import Outcome
 from kitlib.api.shapes import shape_of
 from kitlib.objects import jsonpatch
 from kitlib.objects.errors import StatusError, bad_request, internal
@@ -85,9 +85,7 @@ def _ask(call: Call, webhook: Obj, obj: Obj | None, old: Obj | None) -> Obj | No
     if call.dry_run and webhook.get("sideEffects") not in HARMLESS:
         raise bad_request(f'admission webhook "{name}" does not support dry run')
     about = Attributes.of(call, obj, old)
-    review = _review(call, about)
-    callout = _callout(call, webhook, review, key_of(name, about.operation, about.subresource, obj, old))
-    outcome = call.api.callouts.ask(callout, call.answers_used) if callout else Outcome(error="service not found")
+    outcome = _outcome(call, webhook, about, key_of(name, about.operation, about.subresource, obj, old))
     response = outcome.body.get("response") if isinstance(outcome.body, dict) else None
     if outcome.error or not isinstance(response, dict):
         if webhook.get("failurePolicy") == "Ignore":
@@ -126,20 +124,15 @@ def _review(call: Call, about: Attributes) -> Obj:
     return {"kind": "AdmissionReview", "apiVersion": VERSION, "request": request}
 
 
-def _callout(call: Call, webhook: Obj, review: Obj, key: str) -> Callout | None:
-    """Where and what to ask; None if the Service does not exist."""
-    config = webhook.get("clientConfig") or {}
-    ca = base64.b64decode(config.get("caBundle") or "")
-    url, address = config.get("url", ""), None
-    service = config.get("service")
-    if service:
-        found = call.api.store.get("services", service.get("namespace", ""), service.get("name", ""))
-        if found is None:
-            return None
-        port = service.get("port") or 443
-        url = f"https://{service['name']}.{service['namespace']}.svc:{port}{service.get('path') or '/'}"
-        address = (found.obj["spec"].get("clusterIP", ""), port)
-    return Callout(key, url, orjson.dumps(review), float(webhook.get("timeoutSeconds") or 10), ca, address)
+def _outcome(call: Call, webhook: Obj, about: Attributes, key: str) -> Outcome:
+    """What the webhook has answered.  Raises Needed if it has not been asked yet."""
+    seconds = webhook.get("timeoutSeconds") or 10
+    try:
+        callout = callout_to(call.api.store, webhook.get("clientConfig") or {}, key,
+                             orjson.dumps(_review(call, about)), float(seconds), f"timeout={seconds}s")
+    except Unreachable as error:
+        return Outcome(error=str(error))
+    return call.api.callouts.ask(callout, call.answers_used)
 
 
 def _patch(call: Call, webhook: Obj, obj: Obj, patch: str) -> None:

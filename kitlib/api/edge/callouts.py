@@ -93,6 +93,6 @@ async def _post(callout: Callout) -> Outcome:
 
 
 def _head(netloc: str, path: str, length: int) -> Iterable[bytes]:
-    yield f"POST {path}{'&' if '?' in path else '?'}timeout=10s HTTP/1.1\r\nHost: {netloc}\r\n".encode()
+    yield f"POST {path} HTTP/1.1\r\nHost: {netloc}\r\n".encode()
     yield b"User-Agent: kube-apiserver-admission\r\nContent-Type: application/json\r\nAccept: application/json\r\n"
     yield f"Content-Length: {length}\r\nConnection: close\r\n\r\n".encode()

@@ -19,7 +19,7 @@ from kitlib.api import respond
 from kitlib.api.call import Call, parse_int
 from kitlib.api.request import Response
 from kitlib.api.selection import Selection, selection
-from kitlib.api.versions import check_list_options, too_large
+from kitlib.api.versions import check_list_options, parse, too_large
 from kitlib.objects.errors import StatusError, bad_request
 from kitlib.store import Compacted, Entry
 
@@ -36,7 +36,8 @@ def page(call: Call, selected: Selection) -> tuple[list[Entry], dict[str, Any]]:
     """The entries of this page and the list's metadata."""
     param, store = call.request.param, call.api.store
     limit, token, version = parse_int(param("limit") or "0", "limit"), param("continue"), param("resourceVersion")
-    if version and not version.isdigit():
+    wanted = parse(version or "0")
+    if wanted is None:
         raise bad_request(f'Invalid value: "{version}": strconv.ParseUint: parsing "{version}": invalid syntax')
     start, revision = None, 0
     if token:
@@ -44,15 +45,16 @@ def page(call: Call, selected: Selection) -> tuple[list[Entry], dict[str, Any]]:
             raise bad_request("specifying resource version is not allowed when using continue")
         start, revision = _read_token(token)
     elif version and version != "0":
-        too_large(store, int(version))
+        too_large(store, wanted)
         if param("resourceVersionMatch") == "Exact" or (limit and not param("resourceVersionMatch")):
-            revision = int(version)
+            revision = wanted
     found = _at(call, revision, token)
     revision = revision or store.revision
     if start is not None:
         found = [entry for entry in found if (entry.key.namespace, entry.key.name) > start]
     if not selected.empty:
         kind = call.kind
+        respond.prepare(kind, found)
         found = [entry for entry in found if selected.matches(respond.view(kind, entry))]
     metadata: dict[str, Any] = {"resourceVersion": str(revision)}
     if call.kind.typed_items:
@@ -63,6 +65,7 @@ def page(call: Call, selected: Selection) -> tuple[list[Entry], dict[str, Any]]:
         metadata["continue"] = _token(revision, found[-1])
         if selected.empty:
             metadata["remainingItemCount"] = rest
+    respond.prepare(call.kind, found)
     return found, metadata
 
 
