@@ -1,0 +1,213 @@
+"""A whole cluster replays what a real one was recorded doing: API server, all controllers, scheduler, kubelet.
+
+Everything is the real code; only the machine is fake (`FakeRuntime`), and time is virtual.  For each scenario the lives
+of its Pods, state by state, and the events of all objects are compared.  KIT_SCENARIOS names the recordings' directory;
+without it there is nothing to collect here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from node_fakes import FakeRuntime, run
+from node_scenario import ADMIN, FakeHandlers, Recorder, brief
+
+from kitlib.api.config import ApiConfig
+from kitlib.api.server import ApiServer
+from kitlib.client.client import Client
+from kitlib.client.events import EventRecorder
+from kitlib.client.local import LocalTransport
+from kitlib.client.manager import Manager
+from kitlib.cluster.driver import Driver
+from kitlib.cluster.loops import control_loops
+from kitlib.node.context import AddressPool, NodeContext
+from kitlib.node.images import ImageManager
+from kitlib.node.kubelet import Kubelet
+from kitlib.node.node_object import NodeFacts
+from kitlib.node.registration import Registration
+from kitlib.node.sources import ChangeSignal, ClusterSource, PodRouter
+from kitlib.objects.clock import FakeClock
+from kitlib.objects.errors import StatusError
+from kitlib.store import Store
+
+Object = dict[str, Any]
+SCENARIOS = Path(os.environ.get("KIT_SCENARIOS", "/nonexistent"))
+RESOURCES = {
+    "Pod": "pods", "Service": "services", "ConfigMap": "configmaps", "Secret": "secrets", "Node": "nodes",
+    "Deployment": "deployments.apps", "ReplicaSet": "replicasets.apps", "StatefulSet": "statefulsets.apps",
+    "DaemonSet": "daemonsets.apps", "Job": "jobs.batch", "PodDisruptionBudget": "poddisruptionbudgets.policy",
+    "HorizontalPodAutoscaler": "horizontalpodautoscalers.autoscaling"}
+CLUSTER_WIDE = ("Node",)
+CAPACITY = {"cpu": "4", "memory": "8Gi", "pods": "110", "ephemeral-storage": "100Gi"}
+# Played with the recorder's own clock or commands that the fake machine has not: a deletion two seconds after a taint
+# that acts after four, `exec`, programs beyond its little shell, crash loops recorded for some seconds only.
+NOT_PLAYED = {
+    "deploy-bad-image", "deploy-crashloop", "deploy-never-ready", "deploy-roll-0-1", "deploy-roll-1-0", "deploy-
+    roll-100pct-0", "job-success-policy", "pdb-evict-blocked", "pdb-max-unavailable", "preemption", "preemption-
+    never", "sts-first-not-ready", "sts-pod-deleted", "svc-endpoints", "svc-externalname", "svc-no-selector-mirror",
+    "taint-noexecute"}
+GROUPS = (
+    "deploy-", "ds-", "evict-", "gc-", "hpa-", "job-", "node-", "pdb-", "preemption", "rs-", "sched-", "sts-",
+    "svc-", "taint-")
+NAMES = sorted({path.stem for path in SCENARIOS.glob("*.json") if path.stem.startswith(GROUPS)} - NOT_PLAYED)
+
+
+class Whole:
+    """One cluster of one node, n1."""
+
+    def __init__(self, clock: FakeClock, directory: Path) -> None:
+        self.clock, self.directory = clock, directory
+        self.store = Store(None)
+        self.server = ApiServer(self.store, ApiConfig(), clock)
+        self.person = self.client("kubectl")
+
+    def client(self, agent: str) -> Client:
+        return Client(LocalTransport(self.server, ADMIN), agent)
+
+    async def start(self) -> None:
+        loop = asyncio.get_running_loop()
+        self.manager = Manager(self.client, self.clock, leases=True)
+        for controller, agent in control_loops("CA\n"):
+            self.manager.add(controller, agent)
+        self.driver = Driver(self.manager, self.clock, loop)
+        runtime, client = FakeRuntime(self.clock), self.client("kubelet/n1")
+        registration = Registration(client, NodeFacts("n1", "192.0.2.10", "10.0.0.0/24", CAPACITY), self.clock, runtime)
+        await registration.register()
+        source = ClusterSource(client)
+        self.kubelet = Kubelet(NodeContext(
+            name="n1", host_ip="192.0.2.10", directory=self.directory, runtime=runtime, client=client,
+            clock=self.clock, events=EventRecorder(client, "kubelet", self.clock, host="n1"), source=source,
+            pool=AddressPool("10.0.0.0/24"), images=ImageManager(runtime, self.clock),
+            handlers=FakeHandlers(runtime), services=source.services, allocatable=CAPACITY))
+        PodRouter(self.manager.informer("pods")).connect("n1", self.kubelet.pod_event)
+        await self.kubelet.start()
+        self.signals = [ChangeSignal(client, kind, self.kubelet.configuration_changed, loop)
+                        for kind in ("configmaps", "secrets")]
+        self.heartbeat = asyncio.ensure_future(registration.run())
+        self.driver.wake()
+        await asyncio.sleep(3)
+        self.recorder = Recorder(self)   # type: ignore[arg-type]
+
+    async def stop(self) -> None:
+        self.heartbeat.cancel()
+        self.driver.stop()
+        await self.kubelet.stop()
+
+    async def settled(self) -> None:
+        """Nothing but Leases and heartbeats has changed for two seconds."""
+        last, since, end = -1, self.clock.now(), self.clock.now() + 200
+        while self.clock.now() - since < 2 and self.clock.now() < end:
+            now = sum(e.revision for kind, name in RESOURCES.items() if kind != "Node" for e in self.store.list(name))
+            if now != last:
+                last, since = now, self.clock.now()
+            await asyncio.sleep(0.1)
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        end = self.clock.now() + 200
+        while not condition():
+            assert self.clock.now() < end, "what the recorder waited for never came"
+            await asyncio.sleep(0.05)
+
+    async def wait(self, what: str) -> None:
+        if match := re.match(r"([\d.]+) s passed", what):
+            await asyncio.sleep(float(match[1]))
+        elif match := re.match(r"Pod (\S+) has phase (\S+)", what):
+            name, phase = match.groups()
+            await self.until(lambda: self.person.get("pods", "default", name)["status"]["phase"] == phase)
+        else:
+            await self.settled()
+
+    def act(self, action: Object) -> None:
+        obj = json.loads(json.dumps(action.get("object", {})).replace('"<ns>"', '"default"'))
+        kind = obj.get("kind", "")
+        namespace, resource = "" if kind in CLUSTER_WIDE else "default", RESOURCES.get(kind, "")
+        name = self._name(kind, obj.get("name") or obj.get("metadata", {}).get("name", ""))
+        do = action["do"]
+        if do == "apply" and self.store.get(resource, namespace, name):
+            self.person.patch(resource, namespace, name, obj)
+        elif do == "apply":
+            self.person.create(resource, namespace, obj)
+        elif do == "patch":
+            self.person.patch(resource, namespace, name, action["patch"], kind=action.get("type", "merge"),
+                              subresource=action.get("subresource", ""))
+        elif do == "scale":
+            size = {"spec": {"replicas": action["replicas"]}}
+            self.person.patch(resource, namespace, name, size, subresource="scale")
+        elif do == "delete":
+            self.person.delete(resource, namespace, name, grace=action.get("gracePeriodSeconds"),
+                               propagation=action.get("propagationPolicy", ""))
+        elif do == "evict":
+            eviction = {"kind": "Eviction", "apiVersion": "policy/v1", "metadata": {"name": name}}
+            self.person.create("pods", namespace, eviction, name=name, subresource="eviction")
+
+    def _name(self, kind: str, name: str) -> str:
+        """`web-<web-rs1>-<pod1>` stands for a generated name: the oldest one that begins so."""
+        if kind == "Node":
+            return "n1"
+        if "<" not in name:
+            return name
+        entries = sorted(self.store.list(RESOURCES[kind], "default"), key=lambda e: e.created)
+        return next(e.key.name for e in entries if e.key.name.startswith(name.partition("<")[0]))
+
+
+def story(states: list[Object]) -> tuple[str, ...]:
+    """A life in brief; without the API server's own last touch before an object goes."""
+    lines: list[str] = []
+    for state, after in zip(states, [*states[1:], {}], strict=True):
+        text = brief(state)
+        touch = after.get("gone") and state.get("grace") == 0 and not state.get("finalizers")
+        if not touch and lines[-1:] != [text]:
+            lines.append(text)
+    return tuple(lines)
+
+
+def lives(states: list[tuple[str, Object]]) -> list[tuple[str, ...]]:
+    """Name by name, and a new life after each `gone`."""
+    found: list[list[Object]] = []
+    current: dict[str, list[Object]] = {}
+    for name, state in states:
+        if name not in current:
+            found.append(current.setdefault(name, []))
+        current[name].append(state)
+        if state.get("gone"):
+            del current[name]
+    return [story(life) for life in found]
+
+
+async def play(cluster: Whole, scenario: Object) -> None:
+    await cluster.start()
+    for action in scenario["actions"]:
+        await cluster.wait(action.get("after", "settled"))
+        try:
+            cluster.act(action)
+        except StatusError as error:
+            if error.code != action.get("result", {}).get("code"):
+                raise
+    end = max((state["t"] for t in scenario["transitions"] for state in t["states"]), default=0.0)
+    await asyncio.sleep(max(3.0, end - scenario["actions"][-1]["at_s"] + 3))
+    cluster.recorder.take()
+    await cluster.stop()
+
+
+if NAMES:
+    @pytest.mark.parametrize("name", NAMES)
+    def test_the_cluster_does_what_a_real_one_did(name: str, tmp_path: Path) -> None:
+        scenario = json.loads((SCENARIOS / f"{name}.json").read_text())
+        clock = FakeClock()
+        cluster = Whole(clock, tmp_path)
+        run(clock, play(cluster, scenario))
+        expected = [story(t["states"]) for t in scenario["transitions"] if t["object"].startswith("Pod/")]
+        assert Counter(lives(cluster.recorder.states)) == Counter(expected)
+        events = {(e.obj["involvedObject"]["kind"], e.obj["type"], e.obj["reason"],
+                   e.obj["source"].get("component") or e.obj["reportingComponent"])
+                  for e in cluster.store.list("events") if e.obj["involvedObject"]["kind"] != "Node"}
+        assert events == {(e["object"].partition("/")[0], e["type"], e["reason"], e["source"])
+                          for e in scenario["events"] if not e["object"].startswith("Node/")}
