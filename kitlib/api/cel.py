@@ -9,10 +9,11 @@ Source: https://kubernetes.io/docs/reference/using-api/cel/, https://cel.dev.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
+
+from kitlib.api import regexp
 
 Schema = Mapping[str, Any]
 MAX_EXPRESSION = 10_000
@@ -131,11 +132,11 @@ def _functions() -> dict[str, Any]:
         return integer(max((i for i, item in enumerate(container) if item == wanted), default=-1))
 
     def find(text: Any, pattern: Any) -> Any:
-        match = re.search(pattern, text)
+        match = regexp.compile_(pattern).search(text)
         return string(match[0] if match else "")
 
     def find_all(text: Any, pattern: Any, limit: Any = -1) -> Any:
-        found = [string(match[0]) for match in re.finditer(pattern, text)]
+        found = [string(match[0]) for match in regexp.compile_(pattern).finditer(text)]
         return list_(found if limit < 0 else found[:int(limit)])
 
     def substring(text: Any, start: Any, end: Any = None) -> Any:

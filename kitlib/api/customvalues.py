@@ -10,11 +10,10 @@ pkg/apiserver/schema/{listtype,objectmeta}.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Iterator, Mapping
-from functools import lru_cache
 from typing import Any
 
+from kitlib.api import regexp
 from kitlib.api.customformats import fits
 from kitlib.objects import field as problems
 from kitlib.objects.field import Cause
@@ -92,17 +91,11 @@ def _string(value: str, schema: Schema, path: str) -> Iterator[Cause]:
         yield problems.too_long(path, schema["maxLength"])
     elif "minLength" in schema and len(value) < schema["minLength"]:
         yield problems.invalid(path, value, f"should be at least {schema['minLength']} chars long")
-    elif schema.get("pattern") and not _pattern(schema["pattern"]).search(value):
+    elif schema.get("pattern") and not regexp.compile_(schema["pattern"]).search(value):
         yield problems.invalid(path, value, f"should match '{schema['pattern']}'")
     form = schema.get("format")
     if form and not schema.get("x-kubernetes-int-or-string") and not fits(form, value):
         yield problems.type_invalid(path, value, f"must be of type {form}: {value!r}")
-
-
-@lru_cache(maxsize=512)
-def _pattern(text: str) -> re.Pattern[str]:
-    """RE2's syntax as Python's: of what people use, only `\\z` differs."""
-    return re.compile(text.replace(r"\z", r"\Z"))
 
 
 def _number(value: float, schema: Schema, path: str) -> Iterator[Cause]:

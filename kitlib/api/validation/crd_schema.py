@@ -9,9 +9,9 @@ apis/apiextensions/validation (ValidateCustomResourceDefinitionOpenAPISchema).
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
+from kitlib.api import regexp
 from kitlib.api.validation.common import Errors, Obj, expression
 from kitlib.objects import field
 
@@ -94,8 +94,8 @@ def _unsupported(errs: Errors, path: str, schema: Obj) -> None:
     pattern = schema.get("pattern")
     if pattern:
         try:
-            re.compile(pattern)
-        except re.error as error:
+            regexp.compile_(pattern)
+        except ValueError as error:
             errs.append(field.invalid(f"{path}.pattern", pattern, f"must be a valid regular expression, but isn't: "
                                       f"{error}"))
 
