@@ -12,6 +12,7 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import needs
 import pytest
 from support import Kubectl
 
@@ -20,6 +21,19 @@ from kitlib.cluster.home import ClusterDir
 from kitlib.cluster.interface import Settings
 
 _numbers = itertools.count(1)
+
+
+def pytest_report_header() -> list[str]:
+    return needs.header()
+
+
+@pytest.hookimpl(trylast=True)  # after -k and -m
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    needs.leave_out(config, items)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    needs.refuse(item)
 
 
 @pytest.fixture(scope="session")

@@ -25,8 +25,8 @@ def bench(new_cluster: Callable[..., EmbeddedCluster]) -> api.Bench:
     return made
 
 
+@pytest.mark.needs("wrk")
 def test_both_generators_create_what_they_count(bench: api.Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert wrk.installed()
     path = f"/api/v1/namespaces/{api.NAMESPACES[0]}/configmaps"
     bench._rate("creates", ("POST", path, api.config_map("wrk-@")), 10**9)
     monkeypatch.setattr(wrk, "installed", lambda: None)

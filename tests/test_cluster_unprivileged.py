@@ -8,6 +8,8 @@ from __future__ import annotations
 import pytest
 import unprivileged
 
+pytestmark = pytest.mark.needs("docker")
+
 PODS = "tests/test_kubectl_pods.py"
 PROCESS = "tests/test_cluster_process.py"
 

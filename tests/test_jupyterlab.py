@@ -69,6 +69,7 @@ def click_menu(browser, menu, command):
     browser.find_element(By.CSS_SELECTOR, f"li[data-command='{command}']").click()
 
 
+@pytest.mark.needs("chromium")
 @pytest.mark.timeout(240)
 def test_a_wrong_answer_is_mended_and_the_button_turns_green(browser, new_cluster, tmp_path, kubectl_of):
     cluster = new_cluster("lab")
@@ -100,6 +101,7 @@ def test_a_wrong_answer_is_mended_and_the_button_turns_green(browser, new_cluste
         server.wait(20)
 
 
+@pytest.mark.needs("chromium")
 @pytest.mark.timeout(300)
 def test_the_talks_figure_is_drawn_in_jupyterlab(browser, new_cluster, tmp_path):
     cluster = new_cluster("lab")

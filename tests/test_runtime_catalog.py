@@ -133,6 +133,7 @@ def test_stop_signals_are_the_images(tmp_path: Path) -> None:
     assert signal.Signals[ImageCatalog().pull("nginx", str(tmp_path)).stop_signal] == signal.SIGQUIT
 
 
+@pytest.mark.needs("busybox")
 def test_a_static_program_is_told_from_one_that_needs_a_loader(tmp_path: Path) -> None:
     tools = busybox.tools(str(tmp_path))
     assert tools is not None
@@ -141,6 +142,7 @@ def test_a_static_program_is_told_from_one_that_needs_a_loader(tmp_path: Path) -
     assert not busybox.is_static(__file__)
 
 
+@pytest.mark.needs("busybox")
 def test_a_busybox_that_needs_a_loader_runs_with_the_hosts_libraries(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(busybox, "is_static", lambda program: False)
 
@@ -150,6 +152,7 @@ def test_a_busybox_that_needs_a_loader_runs_with_the_hosts_libraries(monkeypatch
     run(scenario)
 
 
+@pytest.mark.needs("busybox")
 def test_wget_keeps_its_timeout() -> None:
     async def scenario(pods: Pods) -> None:
         _, web = await pods.start("web", "kit/echo")

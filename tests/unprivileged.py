@@ -6,20 +6,17 @@ Kinds of place, all with the same files (this machine's /usr, Python, the checko
     laptop     an ordinary user: namespaces are allowed, ports under 1024 are root's
     nothing    no namespaces and no seccomp(2) either, as under gVisor or an old kernel
 
-The image is empty; nothing is pulled.  A Docker Engine is started if none runs, and ended again if so.
+The image is empty; nothing is pulled.  `kit test` sees to a Docker Engine (needs.py).
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 IMAGE = "kit-test-empty"
@@ -52,36 +49,6 @@ while True:
 
 def _docker(*arguments: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
     return subprocess.run(["docker", *arguments], capture_output=True, text=True, timeout=timeout, check=False)
-
-
-def _answers() -> bool:
-    return _docker("info").returncode == 0
-
-
-@contextlib.contextmanager
-def docker_engine() -> Iterator[None]:
-    """A Docker Engine: the one that runs, or one of our own for as long as the block lasts."""
-    if not shutil.which("docker"):
-        raise RuntimeError("this test needs Docker Engine (Debian: apt-get install docker.io)")
-    if _answers():
-        yield
-        return
-    if os.geteuid() != 0:
-        raise RuntimeError("Docker Engine does not answer, and only root can start it")
-    with tempfile.TemporaryFile() as log:
-        engine = subprocess.Popen(["dockerd"], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                  start_new_session=True)  # fmt: skip
-        try:
-            end = time.monotonic() + 60
-            while not _answers():
-                if engine.poll() is not None or time.monotonic() > end:
-                    log.seek(0)
-                    raise RuntimeError(f"dockerd did not start: {log.read().decode()[-2000:]}")
-                time.sleep(0.2)
-            yield
-        finally:
-            engine.terminate()
-            engine.wait(timeout=60)
 
 
 def _ensure_image() -> None:
@@ -118,14 +85,13 @@ def command(place: str, name: str, *program: str) -> list[str]:
 def run(place: str, program: Sequence[str], timeout: float = 600) -> subprocess.CompletedProcess[str]:
     """Run a program without privileges; its output comes back, stderr with stdout."""
     name = f"kit-test-{os.getpid()}-{place}"
-    with docker_engine():
-        _ensure_image()
-        _PROFILE.write_text(json.dumps(_NO_SECCOMP))
-        try:
-            return subprocess.run(command(place, name, *program), stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                                  text=True, timeout=timeout, check=False)  # fmt: skip
-        finally:
-            _docker("rm", "--force", name)  # after a timeout; else it has gone already
+    _ensure_image()
+    _PROFILE.write_text(json.dumps(_NO_SECCOMP))
+    try:
+        return subprocess.run(command(place, name, *program), stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                              text=True, timeout=timeout, check=False)  # fmt: skip
+    finally:
+        _docker("rm", "--force", name)  # after a timeout; else it has gone already
 
 
 def pytest(place: str, *arguments: str, timeout: float = 600) -> subprocess.CompletedProcess[str]:
