@@ -50,13 +50,12 @@ CAPACITY = {"cpu": "4", "memory": "8Gi", "pods": "110", "ephemeral-storage": "10
 # Played with the recorder's own clock or commands that the fake machine has not: a deletion two seconds after a taint
 # that acts after four, `exec`, programs beyond its little shell, crash loops recorded for some seconds only.
 NOT_PLAYED = {
-    "deploy-bad-image", "deploy-crashloop", "deploy-never-ready", "deploy-roll-0-1", "deploy-roll-1-0", "deploy-
-    roll-100pct-0", "job-success-policy", "pdb-evict-blocked", "pdb-max-unavailable", "preemption", "preemption-
-    never", "sts-first-not-ready", "sts-pod-deleted", "svc-endpoints", "svc-externalname", "svc-no-selector-mirror",
-    "taint-noexecute"}
-GROUPS = (
-    "deploy-", "ds-", "evict-", "gc-", "hpa-", "job-", "node-", "pdb-", "preemption", "rs-", "sched-", "sts-",
-    "svc-", "taint-")
+    "deploy-bad-image", "deploy-crashloop", "deploy-never-ready", "deploy-roll-0-1", "deploy-roll-1-0",
+    "deploy-roll-100pct-0", "job-success-policy", "pdb-evict-blocked", "pdb-max-unavailable", "preemption",
+    "preemption-never", "sts-first-not-ready", "sts-pod-deleted", "svc-endpoints", "svc-externalname",
+    "svc-no-selector-mirror", "taint-noexecute"}
+GROUPS = ("deploy-", "ds-", "evict-", "gc-", "hpa-", "job-", "node-", "pdb-", "preemption", "rs-", "sched-", "sts-",
+          "svc-", "taint-")
 NAMES = sorted({path.stem for path in SCENARIOS.glob("*.json") if path.stem.startswith(GROUPS)} - NOT_PLAYED)
 
 
