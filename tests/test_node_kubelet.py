@@ -15,6 +15,7 @@ from node_fakes import FakeRuntime, run
 from node_scenario import Cluster, brief
 
 from kitlib.objects.clock import FakeClock
+from kitlib.objects.errors import StatusError
 
 FOREVER = "trap 'exit 0' TERM; sleep 3600 & wait"
 NEW = ["Pending -", "Pending - ContainersNotReady c=ContainerCreating",
@@ -425,6 +426,26 @@ def test_containers_lost_in_a_reboot_count_as_a_failed_run(tmp_path: Path) -> No
         await second.stop()
 
     run(clock, life())
+
+
+def test_a_refused_final_deletion_is_tried_again(tmp_path: Path) -> None:
+    async def life(cluster: Cluster) -> None:
+        client = cluster.kubelet.node.client
+        plain, refusals = client.delete, [2]
+
+        def rude(*args: Any, **options: Any) -> dict[str, Any]:
+            if refusals[0]:
+                refusals[0] -= 1
+                raise StatusError(409, "Conflict", "not now")
+            return plain(*args, **options)
+
+        client.delete = rude  # type: ignore[method-assign]
+        cluster.apply(pod())
+        await asyncio.sleep(1)
+        cluster.delete()
+        await asyncio.sleep(8)
+
+    assert story(live(tmp_path, life))[-1] == "gone"
 
 
 def test_a_conflict_while_writing_the_status_is_looked_at_again(tmp_path: Path) -> None:

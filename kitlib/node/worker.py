@@ -313,7 +313,7 @@ class PodWorker:
             try:
                 self.node.client.delete("pods", meta["namespace"], meta["name"], uid=self.uid, grace=0)
             except StatusError as error:
-                if error.code not in (404, 409):
+                if error.code != 404:
                     raise
             self.node.client.writes.clear()
             self._delete_sent = True
@@ -354,7 +354,10 @@ class PodWorker:
 
     def _say(self, kind: str, reason: str, message: str, field_path: str = "") -> None:
         about = {"kind": "Pod", "apiVersion": "v1", "metadata": self.pod["metadata"]}
-        self.node.events.emit(about, reason, message, kind, field_path=field_path)
+        try:
+            self.node.events.emit(about, reason, message, kind, field_path=field_path)
+        except StatusError as error:
+            log.debug("event %s: %s", reason, error)   # an Event is a courtesy, the Pod's life does not hang on it
         self.node.client.writes.clear()
 
     def _last_words(self, status: ContainerStatus) -> str:
