@@ -272,7 +272,8 @@ def test_top_shows_what_pods_and_nodes_use(kubectl: Kubectl) -> None:
         done = kubectl.run("top", "pod", "web", "--no-headers")
         return done.stdout.split() if done.returncode == 0 else []
 
-    row = eventually(lambda: (found := use()) and found[1] != "0m" and found)
+    # The first figures need two samples, 15 s apart.
+    row = eventually(lambda: (found := use()) and found[1] != "0m" and found, within=60)
     assert re.fullmatch(r"web \d+m \d+Mi", " ".join(row))
     node = kubectl("get", "pod", "web", "-o", "jsonpath={.spec.nodeName}")
     header, values = kubectl("top", "node", node).splitlines()
