@@ -40,7 +40,8 @@ class Runs:
     def release(self) -> bool:
         """Take in the end that was held back.  True if there was one."""
         held, self._starting, self._held = self._held, "", []
-        return any([self.note(status) for status in held])
+        news = [self.note(status) for status in held]
+        return any(news)
 
     def note_running(self, status: ContainerStatus) -> None:
         """The start has succeeded; `status` may already tell of its end."""
