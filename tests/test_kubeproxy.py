@@ -58,7 +58,8 @@ def test_a_service_without_endpoints_is_there_and_leads_nowhere() -> None:
 
 def test_endpoints_of_several_slices_are_put_together_once_each() -> None:
     both = slice_of("web", endpoint("127.64.16.2"), endpoint("127.64.16.3"))
-    assert state(service(), slice_of("web", endpoint("127.64.16.3")), both) == [("127.64.0.7:80", ["127.64.16.2:8080", "127.64.16.3:8080"])]
+    assert state(service(), slice_of("web", endpoint("127.64.16.3")), both) == [
+        ("127.64.0.7:80", ["127.64.16.2:8080", "127.64.16.3:8080"])]
 
 
 def test_ports_are_matched_by_name() -> None:
