@@ -45,6 +45,7 @@ class FaultyWatch:
     def __init__(self, inner: WatchSource, owner: FaultyTransport) -> None:
         self._inner, self._owner = inner, owner
         self._late: list[dict[str, Any]] = []
+        self._callback: Callable[[], None] = lambda: None
         self._ended = False
 
     @property
@@ -64,11 +65,14 @@ class FaultyWatch:
         events, self._late = self._late[:count], self._late[count:]
         if events and dice.random() < 0.1:
             events.append(events[-1])
+        if self._late:
+            self._callback()   # there is more to come
         if dice.random() < 0.01:
             self._ended = True   # what is late is sent again: the watch is opened where the client stands
         return events
 
     def on_ready(self, callback: Callable[[], None]) -> None:
+        self._callback = callback
         self._inner.on_ready(callback)
 
     def close(self) -> None:

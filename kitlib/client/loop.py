@@ -81,13 +81,13 @@ class Job:
             self._wakes[key] = Wake(kind, resource, object_key(obj), int(obj["metadata"]["resourceVersion"]))
         self.queue.add(key)
 
-    def turn(self, number: int) -> Record | None:
-        """Reconcile the next key that may be; None if there is none."""
+    def turn(self, number: int, *, by_hand: bool = False) -> Record | None:
+        """Reconcile the next key that may be; None if there is none.  by_hand: whoever steps does not want to rest."""
         for _ in range(len(self.queue) + 1):
             key = self.queue.get()
             if key is None:
                 return None
-            pause = self._must_wait(key)
+            pause = self._must_wait(key, rest=not by_hand)
             if pause <= 0:
                 return self._run(key, number)
             self.queue.done(key)
@@ -107,7 +107,7 @@ class Job:
             self._resting[key] = ended + min(REST * record.seconds, REST_MOST)
         return record
 
-    def _must_wait(self, key: str) -> float:
+    def _must_wait(self, key: str, *, rest: bool) -> float:
         """Seconds until the key may be tried (again); 0 if now."""
         now = self.clock.monotonic()
         if key in self._unseen:
@@ -117,10 +117,10 @@ class Job:
                 self._unseen[key] = (until, writes)
                 return 0.001
             del self._unseen[key]
-        rest = self._resting.get(key, 0.0) - now
-        if rest <= 0:
+        left = self._resting.get(key, 0.0) - now if rest else 0.0
+        if left <= 0:
             self._resting.pop(key, None)
-        return max(0.0, rest)
+        return max(0.0, left)
 
 
 def _latest(writes: list[Write], caches: Mapping[str, Informer]) -> list[Write]:

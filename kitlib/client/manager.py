@@ -133,8 +133,8 @@ class Manager:
     def _event_came(self) -> None:
         self._ready()
 
-    def _turn(self, job: Job) -> Record | None:
-        record = job.turn(self._numbers + 1)
+    def _turn(self, job: Job, *, by_hand: bool = False) -> Record | None:
+        record = job.turn(self._numbers + 1, by_hand=by_hand)
         if record is not None:
             self._numbers += 1
             self.records.append(record)
@@ -155,7 +155,7 @@ class Manager:
         self.sync()
         names = [name] if name else [n for n, job in self._jobs.items() if job.paused]
         for candidate in names:
-            record = self._turn(self._jobs[candidate])
+            record = self._turn(self._jobs[candidate], by_hand=True)
             if record is not None:
                 record.stepped = self._jobs[candidate].paused
                 return record
