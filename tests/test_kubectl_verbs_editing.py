@@ -147,6 +147,32 @@ def test_apply_prunes_what_the_manifests_no_longer_name(kubectl: Kubectl) -> Non
     assert kubectl("get", "configmap", "-l", "set=one", "-o", "name").split() == ["configmap/a"]
 
 
+def test_an_apply_set_prunes_by_its_label(kubectl: Kubectl) -> None:
+    kubectl.env["KUBECTL_APPLYSET"] = "true"
+    manifests = [CONFIG | {"metadata": {"name": name}} for name in ("a", "b")]
+    apply = ("apply", "--prune", "--applyset=secrets/parts", "-f", "-")
+    kubectl(*apply, stdin="\n---\n".join(map(json.dumps, manifests)))
+    assert "configmap/b pruned" in kubectl(*apply, stdin=manifests[0])
+    assert kubectl.run("get", "configmap", "b").returncode == 1
+    assert "applyset.kubernetes.io/id" in kubectl.get("secret", "parts")["metadata"]["labels"]
+
+
+def test_diff_by_server_side_apply_changes_nothing(kubectl: Kubectl) -> None:
+    kubectl("apply", "--server-side", "-f", "-", stdin=CONFIG)
+    assert kubectl.run("diff", "--server-side", "-f", "-", stdin=CONFIG).returncode == 0
+    done = kubectl.run("diff", "--server-side", "-f", "-", stdin=CONFIG | {"data": {"colour": "red"}})
+    assert done.returncode == 1
+    assert "+  colour: red" in done.stdout
+    assert kubectl.get("configmap", "settings")["data"] == {"colour": "blue"}
+
+
+def test_wait_for_something_to_be_created(kubectl: Kubectl) -> None:
+    waiting = kubectl.popen("wait", "--for=create", "configmap/later", "--timeout=30s")
+    kubectl("create", "configmap", "later")
+    out, errors = waiting.communicate(timeout=40)
+    assert out == "configmap/later condition met\n", errors
+
+
 def test_a_whole_directory_is_applied_and_deleted(kubectl: Kubectl, tmp_path: Path) -> None:
     for name in ("a", "b"):
         (tmp_path / f"{name}.json").write_text(json.dumps(CONFIG | {"metadata": {"name": name}}))
