@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 import pytest
 from api_world import ADMIN, CONFIGMAPS, TOKEN, World, config_map, read
 
 from kitlib.api.config import ApiConfig
-from kitlib.api.request import Request
+from kitlib.api.request import Request, User
 from kitlib.api.server import ApiServer
 from kitlib.objects.clock import FakeClock
 from kitlib.store import Store
@@ -60,6 +63,71 @@ def test_every_request_is_audited_with_who_what_and_the_outcome():
     assert event["impersonatedUser"]["username"] == "jane"
     assert event["objectRef"] == {"resource": "configmaps", "namespace": "default", "name": "a", "apiVersion": "v1"}
     assert (event["responseStatus"]["code"], event["annotations"]["authorization.k8s.io/decision"]) == (403, "forbid")
+
+
+def audited(*requests: Request) -> list[dict[str, Any]]:
+    told: list[dict[str, Any]] = []
+    api = ApiServer(Store(None), ApiConfig(tokens={TOKEN: ADMIN}, audit=told.append), FakeClock())
+    api.handle(Request("POST", "/api/v1/namespaces/default/serviceaccounts", obj={"metadata": {"name": "default"}},
+                       user=ADMIN))
+    told.clear()
+    for request in requests:
+        request.headers |= {"authorization": f"Bearer {TOKEN}"}
+        api.handle(request)
+    return told
+
+
+def test_the_audit_log_has_the_bodies_of_writes():
+    body = json.dumps(config_map("a", {"k": "v"})).encode()
+    yaml = b"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: b}\ndata: {k: v}\n"
+    made, applied, read_ = audited(
+        Request("POST", CONFIGMAPS, body=body),
+        Request("PATCH", f"{CONFIGMAPS}/b", {"fieldManager": ["me"]}, {"content-type": "application/apply-patch+yaml"},
+                yaml),
+        Request("GET", f"{CONFIGMAPS}/a"))
+    assert (made["level"], made["requestObject"]["data"], made["responseObject"]["data"]) == (
+        "RequestResponse", {"k": "v"}, {"k": "v"})
+    assert "managedFields" not in made["responseObject"]["metadata"]
+    assert (applied["requestObject"]["metadata"], applied["responseStatus"]["code"]) == ({"name": "b"}, 201)
+    assert (read_["level"], "responseObject" in read_) == ("Metadata", False)
+
+
+def test_the_audit_log_never_has_the_content_of_a_secret():
+    secret = {"metadata": {"name": "s"}, "stringData": {"password": "open sesame"}}
+    told = audited(Request("POST", "/api/v1/namespaces/default/secrets", body=json.dumps(secret).encode()),
+                   Request("POST", "/api/v1/namespaces/default/serviceaccounts/default/token", body=b"{}"),
+                   Request("POST", "/apis/authentication.k8s.io/v1/tokenreviews",
+                           body=b'{"spec": {"token": "open sesame"}}'))
+    assert [(event["level"], event["responseStatus"]["code"]) for event in told] == [("Metadata", 201)] * 3
+    assert "open sesame" not in json.dumps(told)
+
+
+def test_a_body_that_cannot_be_read_is_left_out_of_the_audit_log():
+    [event] = audited(Request("POST", CONFIGMAPS, body=b"{not json"))
+    assert (event["responseStatus"]["code"], "requestObject" in event) == (400, False)
+    assert event["responseObject"]["reason"] == "BadRequest"
+
+
+def test_a_watch_is_audited_when_it_starts_and_probes_never():
+    [event] = audited(Request("GET", CONFIGMAPS, {"watch": ["true"]}), Request("GET", "/readyz"))
+    assert (event["verb"], event["stage"]) == ("watch", "ResponseStarted")
+
+
+def test_the_audit_log_names_the_binding_that_allowed_a_request():
+    told: list[dict[str, Any]] = []
+    api = ApiServer(Store(None), ApiConfig(tokens={TOKEN: ADMIN}, audit=told.append), FakeClock())
+    rbac = "/apis/rbac.authorization.k8s.io/v1"
+    role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "view"}
+    api.handle(Request("POST", f"{rbac}/namespaces/default/rolebindings", obj={
+        "metadata": {"name": "readers"}, "roleRef": role, "subjects": [{"kind": "User", "name": "jane"}]}, user=ADMIN))
+    jane = User("jane", ("system:authenticated",))
+    for method in ("GET", "DELETE"):
+        api.handle(Request(method, CONFIGMAPS, user=jane))
+    prefix = "authorization.k8s.io"
+    assert [event["annotations"] for event in told[-2:]] == [
+        {f"{prefix}/decision": "allow", f"{prefix}/reason": 'RBAC: allowed by RoleBinding "readers/default" of '
+                                                            'ClusterRole "view" to User "jane"'},
+        {f"{prefix}/decision": "forbid", f"{prefix}/reason": ""}]
 
 
 def test_events_are_forgotten_after_an_hour(world):

@@ -77,9 +77,12 @@ class ApiServer:
         if isinstance(answer, Callout):
             return answer  # not an answer yet: this request will come again
         code = answer.code if isinstance(answer, Response) else 200
-        self.metrics.record(info, code, "dryRun" in request.query, self.clock.monotonic() - received)
+        seconds = self.clock.monotonic() - received
+        self.metrics.record(info, code, "dryRun" in request.query, seconds)
         if self.config.audit is not None:
-            self.config.audit(audit.event(self, request, info, users, answer, self.clock.now()))
+            told = audit.event(self, request, info, users, answer, seconds)
+            if told is not None:
+                self.config.audit(told)
         return answer
 
     def _safely(self, request: Request, info: RequestInfo, users: list[User]) -> Answer:

@@ -28,6 +28,8 @@ def register(commands: Commands) -> None:
     up.add_argument("--ephemeral", action="store_true", help="keep everything in memory; nothing survives the process")
     up.add_argument("--bare", action="store_true", help="no add-ons: no default StorageClass or IngressClass, no "
                                                        "ingress controller")
+    up.add_argument("--audit", action=argparse.BooleanOptionalAction,
+                    help="log every request to the API in the cluster's audit.log")
     up.add_argument("--port", type=_port, metavar="P", help="listen on this port of 127.0.0.1 (default: any free one)")
     up.add_argument("--parent-pid", type=int, default=0, metavar="PID", help="stop when this process is gone")
     down = command(commands, "down", run_down)
@@ -60,7 +62,7 @@ def run_up(arguments: argparse.Namespace) -> int | None:
 
 def _settings(arguments: argparse.Namespace, cluster: EmbeddedCluster) -> Settings | None:
     """None when nothing was asked for: then all stays as it was."""
-    asked = (arguments.nodes, arguments.simulated_nodes, arguments.port)
+    asked = (arguments.nodes, arguments.simulated_nodes, arguments.port, arguments.audit)
     if all(value is None for value in asked) and not (arguments.ephemeral or arguments.bare or arguments.parent_pid):
         return None
     old = cluster.directory.read_config()
@@ -69,7 +71,7 @@ def _settings(arguments: argparse.Namespace, cluster: EmbeddedCluster) -> Settin
     if simulated is None:
         simulated = old.get("simulatedNodes", 0)
     return Settings(nodes, simulated, arguments.ephemeral, arguments.port or 0, arguments.parent_pid,
-                    arguments.bare or old.get("bare", False))
+                    arguments.bare or old.get("bare", False), arguments.audit)
 
 
 def run_down(arguments: argparse.Namespace) -> int | None:

@@ -31,6 +31,7 @@ from kitlib.api.server import ApiServer
 from kitlib.client import Client, Manager
 from kitlib.client.local import LocalTransport
 from kitlib.cluster import addons, kubeconfig, pki
+from kitlib.cluster.auditlog import AuditLog
 from kitlib.cluster.driver import Driver
 from kitlib.cluster.errors import CannotStart
 from kitlib.cluster.faults import Faults
@@ -67,6 +68,7 @@ class Assembly:
         self.driver: Driver | None = None
         self.nodes: Nodes | None = None
         self._expiry: asyncio.TimerHandle | None = None
+        self.audit = AuditLog(directory.audit) if config["audit"] else None
 
     async def start(self) -> None:
         self.loop = asyncio.get_running_loop()
@@ -90,7 +92,7 @@ class Assembly:
         self.api = ApiServer(self.store, ApiConfig(
             service_cidr=self.slice.service_cidr, tokens={config["token"]: ADMIN}, root_ca=self.keys.ca.read_text(),
             signing_key=self.keys.service_account_key.read_bytes(), address=inside,
-            port=self.listener.getsockname()[1]), self.clock)
+            port=self.listener.getsockname()[1], audit=self.audit.write if self.audit else None), self.clock)
         self._remember()
         callouts.attach(self.api, self.loop)
         self._expire_events()
@@ -191,6 +193,7 @@ class Assembly:
         return {"name": self.directory.name, "backend": "embedded", "pid": os.getpid(), "server": self.server,
                 "kubeconfig": str(self.directory.kubeconfig), "helpers": self.helpers.pids(),
                 "ephemeral": self.config["ephemeral"], "bare": self.config["bare"],
+                "audit": self.audit is not None,
                 "nodes": [{"name": name, "kind": kind, "ready": True} for kind, found in kinds for name in found],
                 "notes": self.notes}
 
@@ -208,6 +211,8 @@ class Assembly:
             self._expiry.cancel()
         if self.store:
             self.store.close()
+        if self.audit:
+            self.audit.close()
 
 
 def _bound(host: str, port: int) -> socket.socket:

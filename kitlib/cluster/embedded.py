@@ -131,6 +131,7 @@ class EmbeddedCluster(Cluster):
                                       bare=old.get("bare", False))
         config = {"name": self.name, "nodes": wanted.nodes, "simulatedNodes": wanted.simulated_nodes,
                   "ephemeral": wanted.ephemeral, "parentPid": wanted.parent_pid, "bare": wanted.bare,
+                  "audit": old.get("audit", False) if wanted.audit is None else wanted.audit,
                   "port": wanted.port or old.get("port", 0), "portWanted": bool(wanted.port),
                   "slice": old.get("slice"), "token": old.get("token") or secrets.token_urlsafe(24)}
         write_private(self.directory.config, json.dumps(config, indent=1))
@@ -143,6 +144,9 @@ class EmbeddedCluster(Cluster):
         if have != [settings.nodes, settings.simulated_nodes]:
             raise UsageError(f'Cluster "{self.name}" is running with {have[0]} nodes and {have[1]} simulated ones; '
                              f"`kit down --name {self.name}` first, then `kit up` with other numbers.")
+        if settings.audit not in (None, state["audit"]):
+            raise UsageError(f'Cluster "{self.name}" is running {"with" if state["audit"] else "without"} an audit '
+                             f"log; `kit down --name {self.name}` first.")
 
     def _wait_ready(self) -> None:
         """Somebody else's start is under way, though its `kit up` is gone: rare enough to look every 20 ms."""

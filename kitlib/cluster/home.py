@@ -60,6 +60,7 @@ class ClusterDir:
         self.pki = self.path / "pki"
         self.store = self.path / "store.db"
         self.log = self.path / "log"
+        self.audit = self.path / "audit.log"
         self.run = self.path / "run"
         self.nodes = self.path / "nodes"
         self.pid = self.run / "pid"

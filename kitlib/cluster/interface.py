@@ -24,6 +24,7 @@ class Settings:
     """What `kit up` can be told.  port 0: any free one, kept for the next start.
 
     bare: no add-ons, that is no default StorageClass or IngressClass and no ingress controller.
+    audit: every request to the API leaves a line in audit.log; None: as last time, at first not.
     """
 
     nodes: int = 3
@@ -32,6 +33,7 @@ class Settings:
     port: int = 0
     parent_pid: int = 0  # an ephemeral cluster may end with the process that wanted it
     bare: bool = False
+    audit: bool | None = None
 
 
 @dataclass(slots=True)

@@ -13,7 +13,7 @@ Source: k8s.io/kubernetes/plugin/pkg/auth/authorizer/rbac/rbac.go.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from kitlib.api.auth.rules import Rule, allows, allows_path, not_covered
 from kitlib.api.request import User
@@ -29,14 +29,28 @@ MASTERS = "system:masters"
 ACCOUNT_PREFIX = "system:serviceaccount:"
 
 
+class Bound(NamedTuple):
+    """A role that a binding gives to one of its subjects."""
+
+    namespace: str  # "" for the whole cluster
+    kind: str
+    role: str
+    binding: str
+    subject: str
+
+    def __str__(self) -> str:
+        where = f'RoleBinding "{self.binding}/{self.namespace}"' if self.namespace else (
+            f'ClusterRoleBinding "{self.binding}"')
+        return f'RBAC: allowed by {where} of {self.kind} "{self.role}" to {self.subject}'
+
+
 class Authorizer:
     """Answers questions about what users may do."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._dirty = True
-        # (subject kind, name) -> bindings: (namespace or "", roleRef kind, roleRef name)
-        self._bindings: dict[tuple[str, str], list[tuple[str, str, str]]] = {}
+        self._bindings: dict[tuple[str, str], list[Bound]] = {}  # by (subject kind, name)
         self._watches: list[Watch] = []
         for resource in (BINDINGS, CLUSTER_BINDINGS):
             watch = store.watch(resource)
@@ -75,6 +89,19 @@ class Authorizer:
             return True
         return any(allows_path(rule, verb, path) for rule in self.rules(user, "", paths=True))
 
+    def reason(self, user: User, info: RequestInfo) -> str | None:
+        """Why a request is allowed, in the audit log's words ("" for system:masters); None if it is not."""
+        if MASTERS in user.groups:
+            return ""
+        for bound in self._of(user):
+            if bound.namespace and bound.namespace != info.namespace:
+                continue
+            for rule in self.rules_of(bound.kind, bound.role, bound.namespace):
+                if allows(rule, info.verb, info.group, info.resource, info.subresource, info.name) if (
+                        info.is_resource) else not bound.namespace and allows_path(rule, info.verb, info.path):
+                    return str(bound)
+        return None
+
     def check_escalation(self, user: User, wanted: list[Rule], namespace: str) -> list[Rule]:
         """Those of the wanted rules that the user does not have in that namespace."""
         if MASTERS in user.groups:
@@ -85,10 +112,10 @@ class Authorizer:
 
     def rules(self, user: User, namespace: str, paths: bool = False) -> Iterator[Rule]:
         """The rules that hold for a user in a namespace ("": only those for the whole cluster)."""
-        for bound_in, kind, name in self._of(user):
-            if bound_in and bound_in != namespace:
+        for bound in self._of(user):
+            if bound.namespace and bound.namespace != namespace:
                 continue
-            yield from self.rules_of(kind, name, bound_in)
+            yield from self.rules_of(bound.kind, bound.role, bound.namespace)
 
     def rules_of(self, kind: str, name: str, namespace: str) -> list[Rule]:
         """The rules of a Role or ClusterRole; none if it does not exist."""
@@ -110,7 +137,7 @@ class Authorizer:
                 rules += [rule for rule in entry.obj.get("rules") or [] if rule not in rules]
         return rules
 
-    def _of(self, user: User) -> Iterator[tuple[str, str, str]]:
+    def _of(self, user: User) -> Iterator[Bound]:
         if self._dirty:
             self._rebuild()
         yield from self._bindings.get(("User", user.name), ())
@@ -126,8 +153,9 @@ class Authorizer:
         for resource in (CLUSTER_BINDINGS, BINDINGS):
             for entry in self._store.list(resource):
                 reference = entry.obj["roleRef"]
-                bound = (entry.key.namespace, reference["kind"], reference["name"])
                 for subject in entry.obj.get("subjects") or ():
+                    bound = Bound(entry.key.namespace, reference["kind"], reference["name"], entry.key.name,
+                                  _shown(subject, entry.key.namespace))
                     self._bindings.setdefault(_subject(subject, entry.key.namespace), []).append(bound)
 
 
@@ -135,6 +163,12 @@ def _subject(subject: dict[str, Any], namespace: str) -> tuple[str, str]:
     if subject["kind"] == "ServiceAccount":
         return "User", f"{ACCOUNT_PREFIX}{subject.get('namespace') or namespace}:{subject['name']}"
     return subject["kind"], subject["name"]
+
+
+def _shown(subject: dict[str, Any], namespace: str) -> str:
+    if subject["kind"] == "ServiceAccount":
+        return f'ServiceAccount "{subject["name"]}/{subject.get("namespace") or namespace}"'
+    return f'{subject["kind"]} "{subject["name"]}"'
 
 
 def refusal(user: User, info: RequestInfo, verb: str = "") -> StatusError:
