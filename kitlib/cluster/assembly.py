@@ -30,7 +30,7 @@ from kitlib.api.request import User
 from kitlib.api.server import ApiServer
 from kitlib.client import Client, Manager
 from kitlib.client.local import LocalTransport
-from kitlib.cluster import addons, kubeconfig, pki
+from kitlib.cluster import addons, csr, kubeconfig, pki
 from kitlib.cluster.auditlog import AuditLog
 from kitlib.cluster.driver import Driver
 from kitlib.cluster.errors import CannotStart
@@ -116,7 +116,8 @@ class Assembly:
 
     def _start_controllers(self) -> None:
         self.manager = Manager(self.client, self.clock, leases=True)
-        for controller, agent in control_loops(self.keys.ca.read_text(), str(self.directory.path / "volumes")):
+        sign = csr.signer(self.keys.ca, pki.directory_key(self.keys.ca))
+        for controller, agent in control_loops(self.keys.ca.read_text(), str(self.directory.path / "volumes"), sign):
             self.manager.add(controller, agent)
         if self.is_new and not self.config["bare"]:
             addons.install(self.client("kit-addons"))

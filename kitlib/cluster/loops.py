@@ -10,6 +10,7 @@ import shutil
 
 from kitlib.client import Controller
 from kitlib.controllers.cronjob import CronJob
+from kitlib.controllers.csrsigning import CertificateSigning, Sign
 from kitlib.controllers.daemonset import DaemonSet
 from kitlib.controllers.deployment import Deployment
 from kitlib.controllers.disruption import Disruption
@@ -37,10 +38,11 @@ from kitlib.scheduler.scheduler import Scheduler
 MANAGER = "kube-controller-manager"
 
 
-def control_loops(root_ca: str, volumes: str = "") -> list[tuple[Controller, str]]:
+def control_loops(root_ca: str, volumes: str = "", sign: Sign | None = None) -> list[tuple[Controller, str]]:
     """Each loop with its User-Agent.
 
     root_ca: the PEM text of the cluster's CA.  volumes: the directory for volumes that are made on demand.
+    sign: signs certificate requests with the CA; without it nobody does.
 
     An owner's controller comes before that of what it owns: a turn later, the answer to a write is seen with it.
     """
@@ -50,6 +52,8 @@ def control_loops(root_ca: str, volumes: str = "") -> list[tuple[Controller, str
         ResourceQuota(), GarbageCollector(), Namespace(), ServiceAccount(), RootCA(root_ca), NodeLifecycle(),
         TaintEviction(), PodGC(), TTLAfterFinished(), VolumeBinder(), VolumeReclaimer(), ClaimProtection(),
         VolumeProtection(), LocalProvisioner(volumes), LocalReclaimer(_remove)]
+    if sign is not None:
+        controllers.append(CertificateSigning(sign))
     scheduler = Scheduler()
     return [*((controller, f"{MANAGER}/{controller.name}") for controller in controllers),
             (scheduler, scheduler.user_agent)]
