@@ -8,6 +8,7 @@ trap, echo > file, rm, httpd...), so the recorded scenarios can be replayed with
 from __future__ import annotations
 
 import asyncio
+import re
 import selectors
 import shlex
 from collections.abc import Callable, Coroutine, Sequence
@@ -91,23 +92,45 @@ class Running:
     logs: list[str] = field(default_factory=list)
     listening: set[int] = field(default_factory=set)
     served: dict[int, str] = field(default_factory=dict)
-    trap: int | str | None = None   # None: TERM kills; "": ignored; a number: exit code
+    trap: str | None = None   # None: TERM kills; "": ignored; else what is run then
     term: asyncio.Event = field(default_factory=asyncio.Event)
     task: asyncio.Task[None] | None = None
 
 
+class Trapped(Exception):
+    """TERM came while a trap was set."""
+
+
+def statements(script: str) -> list[str]:
+    """The parts between `;`, where quotes and braces hold together what belongs together."""
+    parts, depth, quote = [""], 0, ""
+    for letter in script:
+        if letter in "'\"" and quote in ("", letter):
+            quote = "" if quote else letter
+        elif letter in "{}" and not quote:
+            depth += 1 if letter == "{" else -1
+        if letter == ";" and not quote and not depth:
+            parts.append("")
+        else:
+            parts[-1] += letter
+    return [part.strip() for part in parts]
+
+
 class Shell:
-    """Just enough of sh: statements between `;`, background with `&`, `wait`."""
+    """Just enough of sh: statements between `;`, background with `&`, `wait`, one kind of condition."""
 
     def __init__(self, container: Running) -> None:
         self.container = container
 
     async def run(self, script: str) -> int:
         try:
-            for statement in script.split(";"):
-                await self.statement(statement.strip())
+            for statement in statements(script):
+                await self.statement(statement)
         except Exit as over:
             return over.code
+        except Trapped:
+            handler, self.container.trap = self.container.trap or "", ""
+            return await self.run(handler)
         return 0
 
     async def statement(self, text: str) -> None:
@@ -117,14 +140,19 @@ class Shell:
         if not text or text.startswith(("do ", "done")):
             return
         if "&" in text and text.endswith("wait"):
-            await self.sleep(float(text.split()[1]), interruptible=True)
+            await self._until_term(float(text.split()[1]))
+            return
+        if match := re.match(r"\[ \$(\w+) = (\S+) \] && \{ (.*) \}$", text):
+            if dict(box.status.config.envs).get(match[1]) == match[2]:
+                for inner in statements(match[3]):
+                    await self.statement(inner)
             return
         try:
             words = shlex.split(text)
         except ValueError:
             raise Exit(127) from None
         if words[0] == "trap":
-            box.trap = "" if words[1] == "" else int(words[1].split()[1])
+            box.trap = words[1]
         elif words[0] == "sleep":
             await self.sleep(float(words[1]))
         elif words[0] == "exit":
@@ -147,26 +175,26 @@ class Shell:
         elif words[0] not in ("mkdir", "true", ":"):
             raise Exit(127)
 
-    async def sleep(self, seconds: float, interruptible: bool = False) -> None:
+    async def sleep(self, seconds: float) -> None:
         """A foreground sleep lets a trap wait until it is over, as sh does; `sleep & wait` does not."""
         box = self.container
-        if not interruptible:
-            end = asyncio.get_running_loop().time() + seconds
-            if box.trap is None:
-                await self._until_term(seconds)
-                return
-            await asyncio.sleep(end - asyncio.get_running_loop().time())
-            if box.term.is_set() and isinstance(box.trap, int):
-                raise Exit(box.trap)
+        if box.trap is None:
+            await self._until_term(seconds)
             return
-        await self._until_term(seconds)
+        await asyncio.sleep(seconds)
+        if box.trap and box.term.is_set():
+            raise Trapped
 
     async def _until_term(self, seconds: float) -> None:
         try:
             await asyncio.wait_for(self.container.term.wait(), seconds)
         except (asyncio.TimeoutError, TimeoutError):
             return
-        raise Exit(self.container.trap if isinstance(self.container.trap, int) else 143)
+        if self.container.trap is None:
+            raise Exit(143)
+        if self.container.trap:
+            raise Trapped
+        await asyncio.sleep(seconds)   # ignored
 
 
 class FakeRuntime:
@@ -303,6 +331,9 @@ class FakeRuntime:
         cmd = list(cmd)
         if cmd[:2] == ["test", "-f"]:
             return ExecSyncResponse(b"", b"", 0 if cmd[2] in running.files else 1)
+        if cmd[0] in ("touch", "rm"):
+            await Shell(running).statement(" ".join(cmd))
+            return ExecSyncResponse(b"", b"", 0)
         if cmd[0] == "sleep":
             await asyncio.sleep(float(cmd[1]))
             return ExecSyncResponse(b"", b"", 0)

@@ -47,13 +47,11 @@ RESOURCES = {
     "HorizontalPodAutoscaler": "horizontalpodautoscalers.autoscaling"}
 CLUSTER_WIDE = ("Node",)
 CAPACITY = {"cpu": "4", "memory": "8Gi", "pods": "110", "ephemeral-storage": "100Gi"}
-# Played with the recorder's own clock or commands that the fake machine has not: a deletion two seconds after a taint
-# that acts after four, `exec`, programs beyond its little shell, crash loops recorded for some seconds only.
+# Crash loops and pulls recorded for some seconds only; readiness probes of dying Pods, which ours do not ask any more;
+# PriorityClasses that the recorder made beforehand; a deletion two seconds after a taint that acts after four.
 NOT_PLAYED = {
-    "deploy-bad-image", "deploy-crashloop", "deploy-never-ready", "deploy-roll-0-1", "deploy-roll-1-0",
-    "deploy-roll-100pct-0", "job-success-policy", "pdb-evict-blocked", "pdb-max-unavailable", "preemption",
-    "preemption-never", "sts-first-not-ready", "sts-pod-deleted", "svc-endpoints", "svc-externalname",
-    "svc-no-selector-mirror", "taint-noexecute"}
+    "deploy-bad-image", "deploy-crashloop", "deploy-roll-0-1", "deploy-roll-1-0", "deploy-roll-100pct-0",
+    "pdb-max-unavailable", "preemption", "preemption-never", "svc-no-selector-mirror", "taint-noexecute"}
 GROUPS = ("deploy-", "ds-", "evict-", "gc-", "hpa-", "job-", "node-", "pdb-", "preemption", "rs-", "sched-", "sts-",
           "svc-", "taint-")
 NAMES = sorted({path.stem for path in SCENARIOS.glob("*.json") if path.stem.startswith(GROUPS)} - NOT_PLAYED)
@@ -67,6 +65,7 @@ class Whole:
         self.store = Store(None)
         self.server = ApiServer(self.store, ApiConfig(), clock)
         self.person = self.client("kubectl")
+        self.names: dict[str, str] = {}   # a recorded placeholder → the name it has here
 
     def client(self, agent: str) -> Client:
         return Client(LocalTransport(self.server, ADMIN), agent)
@@ -77,7 +76,8 @@ class Whole:
         for controller, agent in control_loops("CA\n"):
             self.manager.add(controller, agent)
         self.driver = Driver(self.manager, self.clock, loop)
-        runtime, client = FakeRuntime(self.clock), self.client("kubelet/n1")
+        self.runtime = runtime = FakeRuntime(self.clock)
+        client = self.client("kubelet/n1")
         registration = Registration(client, NodeFacts("n1", "192.0.2.10", "10.0.0.0/24", CAPACITY), self.clock, runtime)
         await registration.register()
         source = ClusterSource(client)
@@ -121,6 +121,10 @@ class Whole:
         elif match := re.match(r"Pod (\S+) has phase (\S+)", what):
             name, phase = match.groups()
             await self.until(lambda: self.person.get("pods", "default", name)["status"]["phase"] == phase)
+        elif match := re.match(r"(\S+) runs$", what):
+            name = match[1]
+            await self.until(lambda: (found := self.store.get("pods", "default", name)) is not None
+                             and found.obj["status"]["phase"] == "Running")
         else:
             await self.settled()
 
@@ -147,14 +151,22 @@ class Whole:
             eviction = {"kind": "Eviction", "apiVersion": "policy/v1", "metadata": {"name": name}}
             self.person.create("pods", namespace, eviction, name=name, subresource="eviction")
 
+    async def exec(self, action: Object) -> None:
+        pod = self.person.get("pods", "default", self._name("Pod", action["object"]["name"]))
+        container = pod["status"]["containerStatuses"][0]["containerID"].removeprefix("kit://")
+        await self.runtime.exec_sync(container, action["command"], 5)
+
     def _name(self, kind: str, name: str) -> str:
-        """`web-<web-rs1>-<pod1>` stands for a generated name: the oldest one that begins so."""
+        """`web-<web-rs1>-<pod1>` stands for a generated name: the oldest one that begins so and has no other."""
         if kind == "Node":
             return "n1"
         if "<" not in name:
             return name
-        entries = sorted(self.store.list(RESOURCES[kind], "default"), key=lambda e: e.created)
-        return next(e.key.name for e in entries if e.key.name.startswith(name.partition("<")[0]))
+        if name not in self.names:
+            entries = sorted(self.store.list(RESOURCES[kind], "default"), key=lambda e: e.created)
+            self.names[name] = next(e.key.name for e in entries if e.key.name.startswith(name.partition("<")[0])
+                                    and e.key.name not in self.names.values())
+        return self.names[name]
 
 
 def story(states: list[Object]) -> tuple[str, ...]:
@@ -186,7 +198,10 @@ async def play(cluster: Whole, scenario: Object) -> None:
     for action in scenario["actions"]:
         await cluster.wait(action.get("after", "settled"))
         try:
-            cluster.act(action)
+            if action["do"] == "exec":
+                await cluster.exec(action)
+            else:
+                cluster.act(action)
         except StatusError as error:
             if error.code != action.get("result", {}).get("code"):
                 raise
