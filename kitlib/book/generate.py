@@ -30,7 +30,8 @@ BEGIN, END, STUB = "BEGIN SOLUTION", "END SOLUTION", "STUB:"
 def stubbed(text: str, where: str = "cell") -> str:
     """A cell's source with its solutions taken out.  Raises KitError for markers that do not match."""
     lines: list[str] = []
-    inside, stubs, indent = False, [], ""
+    stubs: list[str] = []
+    inside, indent = False, ""
     for number, line in enumerate(text.split("\n"), 1):
         marker = line.strip().lstrip("#").strip()
         if marker == BEGIN:

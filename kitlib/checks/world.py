@@ -17,6 +17,8 @@ from kitlib.checks.wrong import Wrong
 from kitlib.objects.errors import StatusError
 
 T = TypeVar("T")
+Object = dict[str, Any]
+Objects = list[Object]  # the class below has a method of the name `list`
 STABLE_SECONDS = 0.05
 POLL_SECONDS = 0.02
 
@@ -34,7 +36,7 @@ class World:
 
     # -- looking -----------------------------------------------------------------------------------
 
-    def get(self, resource: str, name: str, namespace: str | None = None) -> dict[str, Any] | None:
+    def get(self, resource: str, name: str, namespace: str | None = None) -> Object | None:
         """The object, or None."""
         try:
             return self.client.get(resource, self.namespace if namespace is None else namespace, name)
@@ -43,10 +45,10 @@ class World:
                 return None
             raise
 
-    def list(self, resource: str, selector: str = "") -> list[dict[str, Any]]:
+    def list(self, resource: str, selector: str = "") -> Objects:
         return self.client.list(resource, self.namespace, label_selector=selector)["items"]
 
-    def pods(self, selector: str = "", *, owner: str = "") -> list[dict[str, Any]]:
+    def pods(self, selector: str = "", *, owner: str = "") -> Objects:
         """Pods that are not on their way out, oldest first; owner: only those this controller's name owns."""
         found = [pod for pod in self.list("pods", selector) if "deletionTimestamp" not in pod["metadata"]]
         if owner:
@@ -69,13 +71,13 @@ class World:
 
     # -- the embedded cluster's own record -----------------------------------------------------------
 
-    def kit(self, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+    def kit(self, path: str, body: dict[str, Any] | None = None) -> Object:
         """GET /kit/PATH (with a body: POST).  Raises StatusError 404 on a cluster that is not an embedded one."""
         path, _, query = path.partition("?")
         return self.client.transport.request("GET" if body is None else "POST", f"/kit/{path}",
                                              query=dict(parse_qsl(query)), obj=body)
 
-    def trace(self) -> list[dict[str, Any]]:
+    def trace(self) -> Objects:
         """Who wrote what in the lab's namespace, oldest first (see kitlib.trace.record); empty on a foreign cluster."""
         try:
             records = self.kit("trace?since=0")["records"]
