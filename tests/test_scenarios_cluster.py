@@ -196,7 +196,8 @@ def lives(states: list[tuple[str, Object]]) -> list[tuple[str, ...]]:
 async def play(cluster: Whole, scenario: Object) -> None:
     await cluster.start()
     for action in scenario["actions"]:
-        await cluster.wait(action.get("after", "settled"))
+        if "after" in action:
+            await cluster.wait(action["after"])
         try:
             if action["do"] == "exec":
                 await cluster.exec(action)
