@@ -324,6 +324,16 @@ def test_readiness_follows_the_probe_and_never_restarts(tmp_path: Path) -> None:
     assert reasons(cluster) == [*BEGUN, "Unhealthy!"]
 
 
+def test_a_pod_that_ends_is_still_asked_whether_it_is_ready(tmp_path: Path) -> None:
+    script = "touch /tmp/ok; trap 'rm /tmp/ok; sleep 5; exit 0' TERM; sleep 3600 & wait"
+    probe = {"readinessProbe": {"exec": {"command": ["test", "-f", "/tmp/ok"]}, "periodSeconds": 1,
+                                "failureThreshold": 1}}
+    cluster = live(tmp_path, deleted_after(2, pod(script, container=probe)))
+    assert story(cluster)[-4:] == [
+        "Running + Ready c=running grace 30", "Running + ContainersNotReady c=running(unready) grace 30",
+        "Succeeded - PodCompleted c=Completed/0 grace 30", "gone"]
+
+
 def test_a_failing_liveness_probe_restarts_without_turning_ready_false(tmp_path: Path) -> None:
     script = ("trap '' TERM; mkdir -p /tmp/w; echo ok > /tmp/w/health; httpd -p 8080 -h /tmp/w; sleep 4; "
               "rm /tmp/w/health; sleep 3600")

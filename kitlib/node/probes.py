@@ -81,7 +81,7 @@ class ProbeRunner:
                  changed: Changed, *, was_started: bool = False, was_ready: bool = False) -> None:
         self._clock, self._ask, self._complain, self._changed = clock, ask, complain, changed
         self._started_at = started_at
-        self._tasks: list[asyncio.Task[None]] = []
+        self._tasks: dict[str, asyncio.Task[None]] = {}
         self._started_event = asyncio.Event()
         specs = {kind: ProbeSpec.of(container, kind) for kind in FIELDS}
         self.started = specs[STARTUP] is None or was_started
@@ -92,13 +92,13 @@ class ProbeRunner:
         for kind, spec in specs.items():
             if spec is not None and not (kind == STARTUP and self.started):
                 initial = {STARTUP: None, LIVENESS: True, READINESS: self.ready}[kind]
-                task = asyncio.ensure_future(self._work(spec, Verdict(spec, initial)))
-                self._tasks.append(task)
+                self._tasks[kind] = asyncio.ensure_future(self._work(spec, Verdict(spec, initial)))
 
-    def stop(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        self._tasks.clear()
+    def stop(self, *kinds: str) -> None:
+        """These probes, or all.  A Pod that ends is still asked whether it is ready, never again whether it lives."""
+        for kind in kinds or tuple(self._tasks):
+            if kind in self._tasks:
+                self._tasks.pop(kind).cancel()
 
     async def _work(self, spec: ProbeSpec, verdict: Verdict) -> None:
         if spec.kind != STARTUP and not self._started_event.is_set():

@@ -26,6 +26,7 @@ from .context import NodeContext
 from .killing import Killer
 from .pod_sandbox import PodSandbox, SandboxRefused
 from .pod_status import TERMINAL, Surroundings, pod_status
+from .probes import LIVENESS, STARTUP
 from .runs import Runs, lost
 from .starter import Starter, resize_text
 from .starting import SHOWN
@@ -54,10 +55,10 @@ class PodWorker:
         self.sandbox = PodSandbox(node, pod)
         self._killer = Killer(node.runtime, node.handlers, node.clock, self._say)
         self._wake = asyncio.Event()
-        self._starter = Starter(node, self.sandbox, self.runs, self._killer, self._say, self._wake.set,
+        self._starter = Starter(node, self.sandbox, self.runs, self._killer, self._say, self._probe_changed,
                                 lambda: self._ending is not None or _deleting(self.pod))
         self._ending: lifecycle.Finish | None = None
-        self._resizing = False
+        self._resizing = self._killing = False
         self._ended = False        # nothing of the Pod runs any more
         self._deleted = False      # the object is gone from the API
         self._delete_sent = False
@@ -106,6 +107,15 @@ class PodWorker:
     def container_event(self, status: ContainerStatus) -> None:
         if self.runs.note(status):
             self._wake.set()
+
+    def _probe_changed(self) -> None:
+        """A verdict is another now.  While containers are being stopped nobody else would tell."""
+        self._wake.set()
+        if self._killing and not self._deleted:
+            try:
+                self._report()
+            except (PodGone, Interrupted, StatusError) as error:
+                log.debug("pod %s: %s", pod_key(self.pod), error)
 
     def sandbox_lost(self) -> None:
         """The runtime has forgotten the sandbox: a new one is made if a container is to run."""
@@ -277,7 +287,7 @@ class PodWorker:
         for view in self.runs.views(self.pod):
             runner = self.runs.probes.get(view.latest.id) if view.latest else None
             if runner is not None:
-                runner.stop()
+                runner.stop(STARTUP, LIVENESS)
         if ending is not None and ending.reason and not _deleting(self.pod) and not self._deleted:
             self._say("Normal", ending.reason, ending.message)
         if not self._deleted:
@@ -285,7 +295,10 @@ class PodWorker:
         grace = 0.0 if self._deleted and not _deleting(self.pod) else grace_period(self.pod)
         views = self.runs.views(self.pod)
         running = [v.latest for v in views if v.running and v.latest is not None]
+        self._killing = True
         await self._killer.kill_all(views, grace)
+        self._killing = False
+        self.runs.stop_probes()
         for status in running:
             self.runs.note(await self._final(status))
         await self.sandbox.stop()
