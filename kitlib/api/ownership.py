@@ -18,6 +18,8 @@ from kitlib.api.call import Call, field_manager
 from kitlib.api.shapes import shape_of
 from kitlib.objects import apply as applying
 from kitlib.objects.clock import rfc3339
+from kitlib.objects.errors import StatusError
+from kitlib.objects.managers import with_entries
 
 STATUS_ONLY = ("status",)
 SHARED_SETS = 2048
@@ -36,9 +38,12 @@ def track(call: Call, old: dict[str, Any] | None, obj: dict[str, Any]) -> dict[s
     """`obj` with the record of this ordinary write."""
     # A write through /scale leaves out the time, as the real server's own conversion for it does.
     time = None if call.subresource == "scale" else rfc3339(call.api.clock.now())
-    tracked = applying.track_update(
-        old, obj, field_manager(call), shape_of(call.kind).node, time=time,
-        subresource=call.subresource, ignored=ignored(call, obj))
+    try:
+        tracked = applying.track_update(
+            old, obj, field_manager(call), shape_of(call.kind).node, time=time,
+            subresource=call.subresource, ignored=ignored(call, obj))
+    except StatusError:  # an object that validation will refuse, or that nobody tracks; the write is not to blame
+        return with_entries(obj, [])
     _share(tracked["metadata"])
     return tracked
 

@@ -45,9 +45,12 @@ class FakeClock:
         self._now += seconds
 
 
+LATEST = 253_402_300_799  # the last second of the year 9999, beyond which RFC 3339 has no notation
+
+
 def rfc3339(seconds: float) -> str:
     """metav1.Time: whole seconds, UTC, `2026-11-22T10:00:00Z`."""
-    return datetime.fromtimestamp(int(seconds), timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return datetime.fromtimestamp(min(int(seconds), LATEST), timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def rfc3339_micro(seconds: float) -> str:

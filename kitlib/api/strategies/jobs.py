@@ -23,8 +23,8 @@ class JobStrategy(Strategy):
         template = spec.setdefault("template", {}).setdefault("metadata", {})
         labels = template.setdefault("labels", {})
         selector = spec.setdefault("selector", {}).setdefault("matchLabels", {})
-        wanted = {UID_LABEL: meta["uid"], OLD_UID_LABEL: meta["uid"], NAME_LABEL: meta["name"],
-                  OLD_NAME_LABEL: meta["name"]}
+        name = meta.get("name", "")  # without one, validation will have something to say
+        wanted = {UID_LABEL: meta["uid"], OLD_UID_LABEL: meta["uid"], NAME_LABEL: name, OLD_NAME_LABEL: name}
         for key, value in wanted.items():
             # Names longer than a label may be are left out; the uid is what counts.
             if len(value) <= MAX_LABEL or key in (UID_LABEL, OLD_UID_LABEL):

@@ -40,7 +40,8 @@ class NamespaceStrategy(Strategy):
     @staticmethod
     def _label(obj: Obj) -> None:
         """The label that lets a NetworkPolicy select a namespace by its name."""
-        obj["metadata"].setdefault("labels", {})[NAME_LABEL] = obj["metadata"]["name"]
+        if obj["metadata"].get("name"):  # without one, validation will have something to say
+            obj["metadata"].setdefault("labels", {})[NAME_LABEL] = obj["metadata"]["name"]
 
     def check_delete(self, call: Call, obj: Obj) -> None:
         if obj["metadata"]["name"] in IMMORTAL:
