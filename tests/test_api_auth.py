@@ -99,17 +99,19 @@ def test_nobody_grants_what_he_does_not_have(world):
                       token=token).code == 201
 
 
-def test_labels_of_a_cluster_role_add_it_to_view(world):
-    world.post(f"{RBAC}/clusterroles", {
-        "metadata": {"name": "widgets", "labels": {"rbac.authorization.k8s.io/aggregate-to-view": "true"}},
-        "rules": [{"apiGroups": ["example.com"], "resources": ["widgets"], "verbs": ["get"]}]})
-    world.post(f"{RBAC}/namespaces/default/rolebindings", {
-        "metadata": {"name": "v"}, "subjects": [{"kind": "User", "name": "jane"}],
-        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "view"}})
-    review = {"spec": {"user": "jane", "resourceAttributes": {
-        "verb": "get", "group": "example.com", "resource": "widgets", "namespace": "default"}}}
-    answer = world.post("/apis/authorization.k8s.io/v1/subjectaccessreviews", review)
-    assert read(answer)["status"]["allowed"] is True
+def test_a_role_that_collects_others_is_written_by_those_who_may_do_everything(world):
+    rules = [{"apiGroups": ["rbac.authorization.k8s.io"], "resources": ["clusterroles"], "verbs": ["create", "update"]}]
+    world.post(f"{RBAC}/clusterroles", {"metadata": {"name": "granter"}, "rules": rules})
+    world.post(f"{RBAC}/clusterrolebindings", {
+        "metadata": {"name": "granter"},
+        "subjects": [{"kind": "ServiceAccount", "name": "robot", "namespace": "default"}],
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "granter"}})
+    role = {"metadata": {"name": "all"}, "aggregationRule": {"clusterRoleSelectors": [{"matchLabels": {"a": "b"}}]}}
+    refused = world.post(f"{RBAC}/clusterroles", role, token=token_of(world, "robot"))
+    assert (refused.code, "permissions not currently held" in read(refused)["message"]) == (403, True)
+    made = read(world.post(f"{RBAC}/clusterroles", role))
+    made["metadata"]["labels"] = {"changed": "yes"}
+    assert world.put(f"{RBAC}/clusterroles/all", made, token=token_of(world, "robot")).code == 403
 
 
 def test_a_client_certificate_says_who_one_is(world):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import shutil
 
 from kitlib.client import Controller
+from kitlib.controllers.clusterroleaggregation import ClusterRoleAggregation
 from kitlib.controllers.cronjob import CronJob
 from kitlib.controllers.csrsigning import CertificateSigning, Sign
 from kitlib.controllers.daemonset import DaemonSet
@@ -49,9 +50,9 @@ def control_loops(root_ca: str, volumes: str = "", sign: Sign | None = None) -> 
     controllers: list[Controller] = [
         Deployment(), StatefulSet(), DaemonSet(), CronJob(), ReplicaSet(), ReplicationController(), Job(),
         EndpointSlice(), Endpoints(), EndpointSliceMirroring(), HorizontalPodAutoscaler(), Disruption(),
-        ResourceQuota(), GarbageCollector(), Namespace(), ServiceAccount(), RootCA(root_ca), NodeLifecycle(),
-        TaintEviction(), PodGC(), TTLAfterFinished(), VolumeBinder(), VolumeReclaimer(), ClaimProtection(),
-        VolumeProtection(), LocalProvisioner(volumes), LocalReclaimer(_remove)]
+        ResourceQuota(), GarbageCollector(), Namespace(), ServiceAccount(), RootCA(root_ca), ClusterRoleAggregation(),
+        NodeLifecycle(), TaintEviction(), PodGC(), TTLAfterFinished(), VolumeBinder(), VolumeReclaimer(),
+        ClaimProtection(), VolumeProtection(), LocalProvisioner(volumes), LocalReclaimer(_remove)]
     if sign is not None:
         controllers.append(CertificateSigning(sign))
     scheduler = Scheduler()

@@ -58,9 +58,13 @@ _ADMIN: tuple[Line, ...] = (
 
 _ROLES: dict[str, tuple[Line, ...]] = {
     "cluster-admin": (("*", "*", "*"),),
-    "admin": (*_VIEW, *_EDIT, *_ADMIN),
-    "edit": (*_VIEW, *_EDIT),
+    # In the order in which the aggregation controller puts them together: by name of the parts.
+    "admin": (*_EDIT, *_VIEW, *_ADMIN),
+    "edit": (*_EDIT, *_VIEW),
     "view": _VIEW,
+    "system:aggregate-to-admin": _ADMIN,
+    "system:aggregate-to-edit": _EDIT,
+    "system:aggregate-to-view": _VIEW,
     "system:basic-user": (
         ("create", "authorization.k8s.io", "selfsubjectaccessreviews selfsubjectrulesreviews"),
         ("create", "authentication.k8s.io", "selfsubjectreviews"),
@@ -120,7 +124,10 @@ _PATHS = {
                                   "/readyz", "/readyz/*")),
     "system:service-account-issuer-discovery": ("get", ("/.well-known/openid-configuration", "/openid/v1/jwks")),
 }
-_AGGREGATED = {"admin": "aggregate-to-admin", "edit": "aggregate-to-edit", "view": "aggregate-to-view"}
+_AGGREGATE = "rbac.authorization.k8s.io/aggregate-to-"
+_AGGREGATED = ("admin", "edit", "view")
+# role -> the aggregated role that it is a part of
+_PART_OF = {"edit": "admin", "view": "edit", **{f"system:aggregate-to-{name}": name for name in _AGGREGATED}}
 _BINDINGS: dict[str, tuple[str, str]] = {  # role -> kind and name of the subject
     "cluster-admin": ("Group", "system:masters"),
     "system:basic-user": ("Group", "system:authenticated"),
@@ -158,9 +165,10 @@ def cluster_objects() -> Iterator[Obj]:
             verbs, paths = _PATHS[name]
             role["rules"].append({"nonResourceURLs": list(paths), "verbs": [verbs]})
         if name in _AGGREGATED:
-            # What an operator's CRDs add to these roles comes by label, see Authorizer.aggregated.
-            label = f"rbac.authorization.k8s.io/{_AGGREGATED[name]}"
-            role["aggregationRule"] = {"clusterRoleSelectors": [{"matchLabels": {label: "true"}}]}
+            # What an operator's CRDs add to these roles comes by label, see controllers/clusterroleaggregation.py.
+            role["aggregationRule"] = {"clusterRoleSelectors": [{"matchLabels": {f"{_AGGREGATE}{name}": "true"}}]}
+        if name in _PART_OF:
+            role["metadata"]["labels"][f"{_AGGREGATE}{_PART_OF[name]}"] = "true"
         yield role
     for role_name, (kind, names) in _BINDINGS.items():
         yield {"apiVersion": API, "kind": "ClusterRoleBinding", "metadata": _meta(role_name),

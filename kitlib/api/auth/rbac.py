@@ -19,7 +19,6 @@ from kitlib.api.auth.rules import Rule, allows, allows_path, not_covered
 from kitlib.api.request import User
 from kitlib.api.routing import RequestInfo
 from kitlib.objects.errors import StatusError
-from kitlib.objects.selectors import LabelSelector
 from kitlib.store import Store, Watch
 
 RBAC = "rbac.authorization.k8s.io"
@@ -121,21 +120,7 @@ class Authorizer:
         """The rules of a Role or ClusterRole; none if it does not exist."""
         resource, namespace = (ROLES, namespace) if kind == "Role" else (CLUSTER_ROLES, "")
         found = self._store.get(resource, namespace, name)
-        if found is None:
-            return []
-        if found.obj.get("aggregationRule"):
-            return self.aggregated(found.obj)
-        return found.obj.get("rules") or []
-
-    def aggregated(self, role: dict[str, Any]) -> list[Rule]:
-        """A ClusterRole's own rules and those of all ClusterRoles whose labels it selects."""
-        rules = list(role.get("rules") or [])
-        selectors = [LabelSelector.of(s) for s in role["aggregationRule"].get("clusterRoleSelectors") or ()]
-        for entry in self._store.list(CLUSTER_ROLES):
-            meta = entry.obj["metadata"]
-            if meta["name"] != role["metadata"]["name"] and any(s.matches(meta.get("labels")) for s in selectors):
-                rules += [rule for rule in entry.obj.get("rules") or [] if rule not in rules]
-        return rules
+        return [] if found is None else found.obj.get("rules") or []
 
     def _of(self, user: User) -> Iterator[Bound]:
         if self._dirty:

@@ -1,7 +1,8 @@
 """Roles and bindings: nobody grants what he does not have himself.
 
 Who writes a Role must hold every rule in it, or the verb "escalate"; who writes a binding must hold
-every rule of the role it refers to, or the verb "bind" on it.
+every rule of the role it refers to, or the verb "bind" on it.  A ClusterRole with an aggregationRule can
+come to hold anything at all, so only those who may do everything write one.
 
 Source: k8s.io/kubernetes/pkg/registry/rbac/{role,rolebinding}/policybased/storage.go.
 """
@@ -13,19 +14,24 @@ from kitlib.api.auth.rules import Rule
 from kitlib.api.call import Call
 from kitlib.api.strategies.base import Causes, Obj, Strategy
 
+EVERYTHING: list[Rule] = [{"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]},
+                          {"nonResourceURLs": ["*"], "verbs": ["*"]}]
+
 
 class RoleStrategy(Strategy):
     """The strategy of Roles and ClusterRoles."""
 
     def validate_create(self, call: Call, obj: Obj) -> Causes:
         self._check(call, obj, obj.get("rules") or [])
+        if obj.get("aggregationRule"):
+            self._check(call, obj, EVERYTHING)
         return []
 
     def validate_update(self, call: Call, obj: Obj, old: Obj) -> Causes:
         if obj.get("rules") != old.get("rules"):
             self._check(call, obj, obj.get("rules") or [])
-        if obj.get("aggregationRule") and obj["aggregationRule"] != old.get("aggregationRule"):
-            self._check(call, obj, call.api.authorizer.aggregated(obj))
+        if obj.get("aggregationRule") or old.get("aggregationRule"):
+            self._check(call, obj, EVERYTHING)
         return []
 
     @staticmethod
