@@ -98,10 +98,10 @@ async def ask(ip: str, port: int, request: str = "", source: str = "") -> str:
     async def once() -> str:
         try:
             reader, writer = await asyncio.open_connection(ip, port, local_addr=(source, 0) if source else None)
-        except OSError:
+            writer.write(request.encode())
+            data = await reader.read()
+        except OSError:  # not there yet, or just being replaced
             return ""
-        writer.write(request.encode())
-        data = await reader.read()
         writer.close()
         return data.decode()
 
