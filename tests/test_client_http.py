@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
-from controller_world import deployment, replica_set
+from controller_world import deployment, node, pod, replica_set
 from edge_fakes import Running
 
 from kitlib.api.config import ApiConfig
@@ -26,6 +26,8 @@ from kitlib.controllers.replicaset import ReplicaSet
 from kitlib.controllers.serviceaccount import ServiceAccount
 from kitlib.objects.clock import SystemClock
 from kitlib.objects.errors import StatusError
+from kitlib.scheduler.framework import Plugin, Rejection
+from kitlib.scheduler.scheduler import Scheduler
 from kitlib.store import Store
 
 ADMIN = User("admin", ("system:masters", "system:authenticated"))
@@ -190,6 +192,40 @@ def test_a_controller_of_ones_own_takes_the_job_over_and_gives_it_back(cluster):
     eventually(lambda: cluster.manager.status()[0]["state"] == "running", "the built-in one works again")
     client.patch("replicasets.apps", "default", "web", {"spec": {"replicas": 6}})
     eventually(lambda: pods(cluster, "web-") == 1, "the built-in one makes the sixth")
+
+
+class OnlySmallNames(Plugin):
+    """A filter of one's own."""
+
+    name = "OnlySmallNames"
+
+    def filter(self, state: Any, pod: Any, node: Any) -> Rejection | None:
+        return None if len(node.name) <= 5 else Rejection(("node(s) had too long a name",))
+
+
+def test_a_scheduler_with_a_filter_of_ones_own_serves_the_pods_that_ask_for_it(cluster):
+    client = cluster.client()
+    eventually(lambda: client.list("serviceaccounts", "default")["items"], "the default ServiceAccount")
+    for name in ("small", "very-large"):
+        client.create("nodes", "", node(name))
+        client.patch("nodes", "", name, {"spec": {"taints": None}})
+    scheduler = Scheduler("mine", [OnlySmallNames()])
+    with run_controller(scheduler, transport=cluster.transport()) as running:
+        for number in range(3):
+            client.create("pods", "default", pod(f"p{number}", schedulerName="mine"))
+        client.create("pods", "default", pod("other"))
+
+        def places() -> list[str]:
+            return [p["spec"].get("nodeName", "") for p in client.list("pods", "default")["items"]]
+
+        eventually(lambda: sorted(places()) == ["", "small", "small", "small"], "ours on the small node")
+        assert running.manager is not None
+        mine = running.manager.controller("scheduler")
+        assert isinstance(mine, Scheduler)
+        assert mine.decisions[-1].as_json()["nodes"]["very-large"] == {
+            "plugin": "OnlySmallNames", "reasons": ["node(s) had too long a name"]}
+        events = client.list("events", "default")["items"]
+        assert {e["reportingComponent"] for e in events if e["reason"] == "Scheduled"} == {"mine"}
 
 
 def test_what_cannot_be_replaced_is_said_in_one_sentence(cluster):

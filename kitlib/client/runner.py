@@ -14,8 +14,10 @@ real kube-controller-manager does not give single controllers away.
 
 from __future__ import annotations
 
+import copy
 import threading
 from collections.abc import Callable
+from functools import partial
 
 from kitlib.client.client import Client
 from kitlib.client.controller import Controller
@@ -152,8 +154,8 @@ def run_controller(controller: Controller | type[Controller], *, replaces: str =
                    transport: Transport | None = None) -> RunningController:
     """Start a controller against a cluster ($KUBECONFIG's by default) and return its handle.
 
-    Give the class (or an instance that can be made again without arguments): `restart` makes a new one.
+    Give the class or an instance; `restart` begins with a new one, as it was when it was given.
     """
-    make = controller if isinstance(controller, type) else type(controller)
+    make = controller if isinstance(controller, type) else partial(copy.deepcopy, copy.deepcopy(controller))
     way = transport or HttpTransport.from_kubeconfig(kubeconfig, context)
     return RunningController(make, way, replaces=replaces, namespace=namespace, relist=relist).start()
