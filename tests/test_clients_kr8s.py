@@ -82,7 +82,7 @@ def test_it_runs_a_pod_reads_its_log_and_executes(api: Any) -> None:
 
 
 def test_it_forwards_a_port_to_a_service(api: Any) -> None:
-    echo = {"name": "main", "image": "kit/echo", "ports": [{"containerPort": 8080}]}
+    echo = {"name": "main", "image": "kit/echo", "readinessProbe": {"tcpSocket": {"port": 8080}, "periodSeconds": 1}}
     web = Deployment(deployment("web", 1, echo), namespace=api.namespace, api=api)
     web.create()
     web.wait("condition=Available", timeout=60)

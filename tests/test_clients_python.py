@@ -82,7 +82,7 @@ def test_exec_on_a_terminal_that_is_resized(core: client.CoreV1Api, namespace: s
 
 
 def test_port_forward_as_a_socket(core: client.CoreV1Api, namespace: str) -> None:
-    echo = {"name": "main", "image": "kit/echo", "ports": [{"containerPort": 8080}]}
+    echo = {"name": "main", "image": "kit/echo", "readinessProbe": {"tcpSocket": {"port": 8080}, "periodSeconds": 1}}
     start(core, namespace, pod("web", echo))
     forward = portforward(core.connect_get_namespaced_pod_portforward, "web", namespace, ports="8080")
     connection = forward.socket(8080)
@@ -91,9 +91,9 @@ def test_port_forward_as_a_socket(core: client.CoreV1Api, namespace: str) -> Non
     answer = b""
     while piece := connection.recv(4096):
         answer += piece
+    assert forward.error(8080) is None
     assert answer.startswith(b"HTTP/1.")
     assert b"web" in answer
-    assert forward.error(8080) is None
 
 
 def test_logs_as_a_stream(core: client.CoreV1Api, namespace: str) -> None:

@@ -29,7 +29,8 @@ from support import Kubectl, deployment, eventually
 
 from kitlib.cluster.embedded import EmbeddedCluster
 
-ECHO = {"name": "main", "image": "kit/echo", "ports": [{"name": "http", "containerPort": 8080}]}
+ECHO = {"name": "main", "image": "kit/echo", "ports": [{"name": "http", "containerPort": 8080}],
+        "readinessProbe": {"tcpSocket": {"port": 8080}, "periodSeconds": 1}}
 
 
 def free_ports(count: int) -> list[int]:

@@ -18,7 +18,8 @@ from pathlib import Path
 import pytest
 from support import Kubectl, busybox, deployment, eventually, pod
 
-ECHO = {"name": "main", "image": "kit/echo", "ports": [{"name": "http", "containerPort": 8080}]}
+ECHO = {"name": "main", "image": "kit/echo", "ports": [{"name": "http", "containerPort": 8080}],
+        "readinessProbe": {"tcpSocket": {"port": 8080}, "periodSeconds": 1}}
 
 
 def start(kubectl: Kubectl, manifest: dict[str, object]) -> None:

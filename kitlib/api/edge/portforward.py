@@ -27,9 +27,6 @@ PROTOCOL = "portforward.k8s.io"
 TUNNELLED = "SPDY/3.1+" + PROTOCOL
 CHANNELS = ("v4.channel.k8s.io", PROTOCOL)
 DIAL_TIMEOUT = 10.0
-# The official Python client drops what it has read but not yet passed on when it sees the end of the
-# WebSocket.  The end of a real cluster's connection comes later than its data; here they would come together.
-PASS_ON = 0.1
 
 Dial = Callable[[int], Awaitable[tuple[asyncio.StreamReader, asyncio.StreamWriter]]]
 
@@ -156,7 +153,6 @@ async def _channels(socket: websocket.WebSocket, ports: list[int], dial: Dial) -
     try:
         await asyncio.wait({down, up}, return_when=asyncio.FIRST_COMPLETED)
         if down.done():
-            await asyncio.wait({up}, timeout=PASS_ON)
             await socket.close()
             await asyncio.wait({up}, timeout=websocket.LINGER)
     finally:
