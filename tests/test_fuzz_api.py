@@ -236,6 +236,33 @@ def test_a_pattern_of_a_definition_cannot_hang_the_api(fresh: World) -> None:
     assert time.perf_counter() - began < 1
 
 
+NUMBERS = "[" + ",".join(map(str, range(100))) + "]"
+RULES = {
+    "loops in loops": f"{NUMBERS}.all(a, {NUMBERS}.all(b, {NUMBERS}.all(c, {NUMBERS}.all(d, true))))",
+    "a text that doubles": "[self.text]" + ".map(v, v + v)" * 30 + ".size() > 0",
+    "a list that doubles": "[self.items]" + ".map(v, v + v)" * 30 + ".size() > 0",
+    "replacements": 'self.text.replace("a", "' + "a" * 4000 + '").replace("a", "' + "a" * 4000 + '") != ""'}
+
+
+@pytest.mark.parametrize("rule", [*RULES.values(), None], ids=[*RULES, "a rule for each of many items"])
+def test_a_rule_cannot_hang_the_api_or_fill_the_memory(fresh: World, rule: str | None) -> None:
+    definition = json.loads(json.dumps(DEFINITION).replace("thing", "ruled").replace("Thing", "Ruled"))
+    items: dict[str, Any] = {"type": "array", "items": {"type": "integer"}}
+    spec: dict[str, Any] = {"type": "object", "properties": {"text": {"type": "string"}, "items": items}}
+    (spec if rule else items["items"])["x-kubernetes-validations"] = [{"rule": rule or "self >= 0"}]
+    definition["spec"]["versions"][0]["schema"] = {
+        "openAPIV3Schema": {"type": "object", "properties": {"spec": spec}}}
+    assert fresh.post("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", definition).code == 201
+    fresh.clock.advance(5)
+    began = time.perf_counter()
+    answer = fresh.post(THINGS.replace("thing", "ruled"), {
+        "apiVersion": "fuzz.io/v1", "kind": "Ruled", "metadata": {"name": "r"},
+        "spec": {"text": "a" * 1000, "items": list(range(100_000 if rule is None else 100))}})
+    assert time.perf_counter() - began < 15
+    assert answer.code == 422
+    assert "cost" in read(answer)["message"]
+
+
 def test_refused_requests_leave_nothing_behind(world: World) -> None:
     """Names, agents and paths that are never the same: whatever remembers them must forget them."""
     def round_(number: int) -> None:

@@ -13,7 +13,8 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-from kitlib.api import regexp
+from kitlib.api import celcost, regexp
+from kitlib.api.celcost import Account, CostExceeded
 
 Schema = Mapping[str, Any]
 MAX_EXPRESSION = 10_000
@@ -24,18 +25,19 @@ class CelError(Exception):
 
 
 def evaluate(text: str, variables: Mapping[str, Any], schema: Schema | None = None, want_bool: bool = True,
-             raw: bool = False) -> Any:
+             raw: bool = False, account: Account | None = None) -> Any:
     """The value of an expression.  Raises CelError, also for a rule that is not a boolean.
 
     want_bool=False: as text, for messages.  raw: as CEL's own value, to be a variable of other expressions.
+    account: shared by the evaluations that together may cost no more than one object is worth.
     """
     import celpy
 
     program = compile_(text)
     activation = {name: _value(value, schema or {}) for name, value in variables.items()}
     try:
-        result = program.evaluate(activation)
-    except (celpy.CELEvalError, ArithmeticError, LookupError, TypeError, ValueError) as error:
+        result = celcost.run(program, activation, account or Account())
+    except (celpy.CELEvalError, CostExceeded, ArithmeticError, LookupError, TypeError, ValueError) as error:
         raise CelError(_reason(error)) from None
     if isinstance(result, celpy.CELEvalError):
         raise CelError(_reason(result))
@@ -131,6 +133,10 @@ def _functions() -> dict[str, Any]:
             return integer(container.rfind(wanted))
         return integer(max((i for i, item in enumerate(container) if item == wanted), default=-1))
 
+    def replace(text: Any, old: Any, new: Any, limit: Any = -1) -> Any:
+        celcost.check_size(len(text) + text.count(old) * len(new))
+        return string(text.replace(old, new, int(limit)))
+
     def find(text: Any, pattern: Any) -> Any:
         match = regexp.compile_(pattern).search(text)
         return string(match[0] if match else "")
@@ -147,7 +153,7 @@ def _functions() -> dict[str, Any]:
         "lastIndexOf": last_index_of, "find": find, "findAll": find_all, "substring": substring,
         "lowerAscii": lambda text: string(text.lower()), "upperAscii": lambda text: string(text.upper()),
         "trim": lambda text: string(text.strip()), "charAt": lambda text, at: string(text[int(at)]),
-        "replace": lambda text, old, new, limit=-1: string(text.replace(old, new, int(limit))),
+        "replace": replace,
         "split": lambda text, by, limit=-1: list_([string(part) for part in (
             text.split(by) if limit < 0 else text.split(by, int(limit) - 1))]),
         "join": lambda items, by="": string(by.join(items)),
