@@ -12,8 +12,8 @@ from __future__ import annotations
 import ipaddress
 from typing import TYPE_CHECKING, Any
 
+from kitlib.api import apiservices
 from kitlib.api.auth.bootstrap import cluster_objects, namespaced_objects
-from kitlib.api.patching import MERGE
 from kitlib.api.request import Request, Response, User
 from kitlib.api.shapes import shape_of
 from kitlib.api.writing import as_stored
@@ -47,23 +47,7 @@ def ambient_objects(api: ApiServer) -> None:
             "apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass", "metadata": {"name": name}, "value": value,
             "description": text})
     _kubernetes_service(api)
-    _api_services(api)
-
-
-def _api_services(api: ApiServer) -> None:
-    """One APIService per group and version: the aggregation layer's list of who serves what (here always: we)."""
-    for priority, group in enumerate(api.registry.groups()):
-        for position, version in enumerate(group.versions):
-            obj: dict[str, Any] = {"apiVersion": "apiregistration.k8s.io/v1", "kind": "APIService", "metadata": {
-                "name": f"{version}.{group.name}", "labels": {"kube-aggregator.kubernetes.io/automanaged": "onstart"}},
-                "spec": {"group": group.name, "version": version, "groupPriorityMinimum": 18000 - 10 * priority,
-                         "versionPriority": 15 - position}}
-            if _ensure(api, "/apis/apiregistration.k8s.io/v1/apiservices", obj):
-                status = {"conditions": [{"type": "Available", "status": "True", "reason": "Local", "message":
-                                          "Local APIServices are always available",
-                                          "lastTransitionTime": rfc3339(api.clock.now())}]}
-                _send(api, "PATCH", f"/apis/apiregistration.k8s.io/v1/apiservices/{obj['metadata']['name']}/status",
-                      {"status": status})
+    apiservices.follow(api)
 
 
 def _kubernetes_service(api: ApiServer) -> None:
@@ -87,12 +71,10 @@ def _kubernetes_service(api: ApiServer) -> None:
         "subsets": [{"addresses": [{"ip": config.address}], "ports": ports}]})
 
 
-def _ensure(api: ApiServer, path: str, obj: dict[str, Any]) -> bool:
-    """Create an object unless it is there; whether that was needed."""
-    missing = _send(api, "GET", f"{path}/{obj['metadata']['name']}", None).code == 404
-    if missing:
+def _ensure(api: ApiServer, path: str, obj: dict[str, Any]) -> None:
+    """Create an object unless it is there."""
+    if _send(api, "GET", f"{path}/{obj['metadata']['name']}", None).code == 404:
         _send(api, "POST", path, obj)
-    return missing
 
 
 def _put(api: ApiServer, resource: str, obj: dict[str, Any]) -> None:
@@ -115,8 +97,7 @@ def _put(api: ApiServer, resource: str, obj: dict[str, Any]) -> None:
 
 
 def _send(api: ApiServer, method: str, path: str, obj: dict[str, Any] | None) -> Response:
-    headers = {"user-agent": "kube-apiserver", **({"content-type": MERGE} if method == "PATCH" else {})}
-    answer = api.handle(Request(method, path, headers=headers, obj=obj, user=SELF))
+    answer = api.handle(Request(method, path, headers={"user-agent": "kube-apiserver"}, obj=obj, user=SELF))
     assert isinstance(answer, Response)
     if answer.code >= 400 and answer.code != 404:
         raise RuntimeError(f"bootstrap: {method} {path}: {answer.obj.get('message', answer.code)}")

@@ -8,7 +8,7 @@ Source: k8s.io/apiextensions-apiserver/pkg/{registry/customresourcedefinition,co
 
 from __future__ import annotations
 
-from kitlib.api import deletion
+from kitlib.api import apiservices, deletion
 from kitlib.api.call import Call
 from kitlib.api.crd import kinds_of
 from kitlib.api.deletion import DeleteOptions
@@ -61,6 +61,7 @@ class DefinitionStrategy(Strategy):
             _set(conditions, "NamesAccepted", "True", "NoConflicts", "no conflicts found", now)
             _set(conditions, "Established", "True", "InitialNamesAccepted", "the initial names have been accepted", now)
             call.api.customs.serve(entry.obj)
+            apiservices.follow(call.api)
         status["conditions"] = list(conditions.values())
         if definition != entry.obj:
             written = call.api.store.update(*entry.key, definition)
@@ -118,6 +119,7 @@ class DefinitionStrategy(Strategy):
 
     def after_delete(self, call: Call, entry: Entry) -> None:
         self.api.customs.withdraw(entry.key.name)
+        apiservices.follow(self.api)
 
 
 def _set(conditions: dict[str, Obj], kind: str, status: str, reason: str, message: str, now: str) -> None:
