@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import pytest
+from clients import helm_environment
 
 EVERYTHING = "KIT_TEST_ALL"
 ENGINE_SECONDS = 30.0
@@ -53,6 +54,8 @@ NEEDS = {
                    "apt-get install docker.io, and an engine that answers `docker info`"),
     "busybox": Need(programs("busybox"), ("busybox-static",), "images whose programs are not the host's"),
     "wrk": Need(programs("wrk"), ("wrk",), "load for the API's figures, from outside Python"),
+    "python3.11": Need(helm_environment.can_be_had, (), "Helm, in an environment of its own",
+                       "any Python from 3.11 on, as python3.X on the PATH"),
     "root": Need(lambda: os.geteuid() == 0, (), "what the kit does as root only", "run it as root"),
 }
 

@@ -1,9 +1,4 @@
-"""Helm v4, by way of helm-sdkpy: installs, upgrades, rolls back and uninstalls the chart in tests/charts.
-
-helm-sdkpy has a shared library of 120 MB and asks for Python 3.12, so it lives in an environment of its own, made
-with such a Python where this machine has one.  Where it has none (Debian 12), the environment is made with the newest
-there is and pip is told to overlook the wish: the package is a cffi wrapper that runs on 3.11 as well.
-"""
+"""Helm v4, by way of helm-sdkpy: installs, upgrades, rolls back and uninstalls the chart in tests/charts."""
 
 from __future__ import annotations
 
@@ -12,46 +7,21 @@ import gzip
 import json
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from clients import helm_environment
 from support import Kubectl, eventually
 
 HERE = Path(__file__).parent
 CHART, DRIVER = HERE / "charts" / "web", HERE / "clients" / "helm_driver.py"
-REQUIREMENT, NEEDED = "helm-sdkpy==0.1.32", (3, 11)
-
-
-def version_of(python: str) -> tuple[int, ...]:
-    """Of an interpreter; () if it does not run (a shim of pyenv for a version that is not chosen)."""
-    done = subprocess.run([python, "-c", "import sys, venv; print(*sys.version_info[:2])"], capture_output=True,
-                          text=True, check=False)
-    return tuple(map(int, done.stdout.split())) if done.returncode == 0 else ()
-
-
-def newest_python() -> str:
-    candidates = [sys.executable, *filter(None, (shutil.which(f"python3.{minor}") for minor in range(11, 16))),
-                  *map(str, Path.home().glob(".pyenv/versions/3.1[1-9].*/bin/python"))]
-    found = max(candidates, key=version_of)
-    assert version_of(found) >= NEEDED, "helm-sdkpy needs Python 3.11 or newer, and this machine has none"
-    return found
+pytestmark = pytest.mark.needs("python3.11")
 
 
 @pytest.fixture(scope="session")
 def helm_python(request: pytest.FixtureRequest) -> str:
-    """The Python of the environment that has helm-sdkpy; kept in pytest's cache between runs."""
-    python = newest_python()
-    name = "-".join(("helm", *map(str, version_of(python))))
-    home = request.config.cache.mkdir(name)
-    made, ready = home / "bin" / "python", home / REQUIREMENT
-    if not ready.exists():
-        subprocess.run([python, "-m", "venv", "--clear", str(home)], check=True)
-        subprocess.run([str(made), "-m", "pip", "install", "--quiet", "--ignore-requires-python", REQUIREMENT],
-                       check=True)
-        ready.touch()
-    return str(made)
+    return helm_environment.make(request.config.cache.mkdir("helm"))
 
 
 class Helm:
