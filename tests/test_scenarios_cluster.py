@@ -1,24 +1,24 @@
 """A whole cluster replays what a real one was recorded doing: API server, all controllers, scheduler, kubelet.
 
 Everything is the real code; only the machine is fake (`FakeRuntime`), and time is virtual.  For each scenario the lives
-of its Pods, state by state, and the events of all objects are compared.  KIT_SCENARIOS names the recordings' directory;
-without it there is nothing to collect here.
+of its Pods, state by state, and the events of all objects are compared.  scenarios/recorded.py has the recordings.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-import os
 import re
 from collections import Counter
 from collections.abc import Callable
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
 import pytest
 from node_fakes import FakeRuntime, run
 from node_scenario import ADMIN, FakeHandlers, Recorder, brief
+from scenarios.recorded import not_replayed, replayed, scenarios
 
 from kitlib.api.config import ApiConfig
 from kitlib.api.server import ApiServer
@@ -39,29 +39,28 @@ from kitlib.objects.errors import StatusError
 from kitlib.store import Store
 
 Object = dict[str, Any]
-SCENARIOS = Path(os.environ.get("KIT_SCENARIOS", "/nonexistent"))
 RESOURCES = {
     "Pod": "pods", "Service": "services", "ConfigMap": "configmaps", "Secret": "secrets", "Node": "nodes",
     "Deployment": "deployments.apps", "ReplicaSet": "replicasets.apps", "StatefulSet": "statefulsets.apps",
     "DaemonSet": "daemonsets.apps", "Job": "jobs.batch", "PodDisruptionBudget": "poddisruptionbudgets.policy",
-    "HorizontalPodAutoscaler": "horizontalpodautoscalers.autoscaling"}
+    "HorizontalPodAutoscaler": "horizontalpodautoscalers.autoscaling", "CronJob": "cronjobs.batch",
+    "Endpoints": "endpoints"}
 CLUSTER_WIDE = ("Node",)
+MINUTE = 1_700_000_040.0
 CAPACITY = {"cpu": "4", "memory": "8Gi", "pods": "110", "ephemeral-storage": "100Gi"}
-# Crash loops and pulls recorded for some seconds only; readiness probes of dying Pods, which ours do not ask any more;
-# PriorityClasses that the recorder made beforehand; a deletion two seconds after a taint that acts after four.
-NOT_PLAYED = {
-    "deploy-bad-image", "deploy-crashloop", "deploy-roll-0-1", "deploy-roll-1-0", "deploy-roll-100pct-0",
-    "pdb-max-unavailable", "preemption", "preemption-never", "svc-no-selector-mirror", "taint-noexecute"}
-GROUPS = ("deploy-", "ds-", "evict-", "gc-", "hpa-", "job-", "node-", "pdb-", "preemption", "rs-", "sched-", "sts-",
-          "svc-", "taint-")
-NAMES = sorted({path.stem for path in SCENARIOS.glob("*.json") if path.stem.startswith(GROUPS)} - NOT_PLAYED)
+SMALL = {**CAPACITY, "cpu": "2"}  # the recorder's own node, where two Pods of the preemption scenarios fill it
+PRIORITIES = {"sc-low": (10, "PreemptLowerPriority"), "sc-high": (1000, "PreemptLowerPriority"),
+              "sc-polite": (1000, "Never")}  # what it had made beforehand
+GROUPS = ("cronjob-", "deploy-", "ds-", "evict-", "gc-", "hpa-", "job-", "node-", "pdb-", "preemption", "pvc-", "rs-",
+          "sched-", "sts-", "svc-", "taint-")
+NAMES = replayed(*GROUPS)
 
 
 class Whole:
     """One cluster of one node, n1."""
 
-    def __init__(self, clock: FakeClock, directory: Path) -> None:
-        self.clock, self.directory = clock, directory
+    def __init__(self, clock: FakeClock, directory: Path, capacity: dict[str, str]) -> None:
+        self.clock, self.directory, self.capacity = clock, directory, capacity
         self.store = Store(None)
         self.server = ApiServer(self.store, ApiConfig(), clock)
         self.person = self.client("kubectl")
@@ -78,19 +77,23 @@ class Whole:
         self.driver = Driver(self.manager, self.clock, loop)
         self.runtime = runtime = FakeRuntime(self.clock)
         client = self.client("kubelet/n1")
-        registration = Registration(client, NodeFacts("n1", "192.0.2.10", "10.0.0.0/24", CAPACITY), self.clock, runtime)
+        registration = Registration(client, NodeFacts("n1", "192.0.2.10", "10.0.0.0/24", self.capacity), self.clock,
+                                    runtime)
         await registration.register()
         source = ClusterSource(client)
         self.kubelet = Kubelet(NodeContext(
             name="n1", host_ip="192.0.2.10", directory=self.directory, runtime=runtime, client=client,
             clock=self.clock, events=EventRecorder(client, "kubelet", self.clock, host="n1"), source=source,
             pool=AddressPool("10.0.0.0/24"), images=ImageManager(runtime, self.clock),
-            handlers=FakeHandlers(runtime), services=source.services, allocatable=CAPACITY))
+            handlers=FakeHandlers(runtime), services=source.services, allocatable=self.capacity))
         PodRouter(self.manager.informer("pods")).connect("n1", self.kubelet.pod_event)
         await self.kubelet.start()
         self.signals = [ChangeSignal(client, kind, self.kubelet.configuration_changed, loop)
                         for kind in ("configmaps", "secrets")]
         self.heartbeat = asyncio.ensure_future(registration.run())
+        for name, (value, policy) in PRIORITIES.items():
+            self.person.create("priorityclasses.scheduling.k8s.io", "", {
+                "metadata": {"name": name}, "value": value, "preemptionPolicy": policy})
         self.driver.wake()
         await asyncio.sleep(3)
         self.recorder = Recorder(self)   # type: ignore[arg-type]
@@ -212,17 +215,25 @@ async def play(cluster: Whole, scenario: Object) -> None:
     await cluster.stop()
 
 
-if NAMES:
-    @pytest.mark.parametrize("name", NAMES)
-    def test_the_cluster_does_what_a_real_one_did(name: str, tmp_path: Path) -> None:
-        scenario = json.loads((SCENARIOS / f"{name}.json").read_text())
-        clock = FakeClock()
-        cluster = Whole(clock, tmp_path)
-        run(clock, play(cluster, scenario))
-        expected = [story(t["states"]) for t in scenario["transitions"] if t["object"].startswith("Pod/")]
-        assert Counter(lives(cluster.recorder.states)) == Counter(expected)
-        events = {(e.obj["involvedObject"]["kind"], e.obj["type"], e.obj["reason"],
-                   e.obj["source"].get("component") or e.obj["reportingComponent"])
-                  for e in cluster.store.list("events") if e.obj["involvedObject"]["kind"] != "Node"}
-        assert events == {(e["object"].partition("/")[0], e["type"], e["reason"], e["source"])
-                          for e in scenario["events"] if not e["object"].startswith("Node/")}
+def test_every_recording_is_replayed_or_there_is_a_reason() -> None:
+    assert len(scenarios()) == 108
+    reasons = not_replayed()
+    assert [name for name in scenarios() if name not in {*NAMES, *replayed("pod-", "config-")}
+            and not any(fnmatch(name, pattern) for pattern in reasons)] == []
+    assert [pattern for pattern in reasons if not any(fnmatch(name, pattern) for name in scenarios())] == []
+    assert [pattern for pattern, why in reasons.items() if len(why) < 20] == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_cluster_does_what_a_real_one_did(name: str, tmp_path: Path) -> None:
+    scenario = scenarios()[name]
+    clock = FakeClock(MINUTE - 6)  # a CronJob's minute begins soon after the first action
+    cluster = Whole(clock, tmp_path, SMALL if name.startswith("preemption") else CAPACITY)
+    run(clock, play(cluster, scenario))
+    expected = [story(t["states"]) for t in scenario["transitions"] if t["object"].startswith("Pod/")]
+    assert Counter(lives(cluster.recorder.states)) == Counter(expected)
+    events = {(e.obj["involvedObject"]["kind"], e.obj["type"], e.obj["reason"],
+               e.obj["source"].get("component") or e.obj["reportingComponent"])
+              for e in cluster.store.list("events") if e.obj["involvedObject"]["kind"] != "Node"}
+    assert events == {(e["object"].partition("/")[0], e["type"], e["reason"], e["source"])
+                      for e in scenario["events"] if not e["object"].startswith("Node/")}

@@ -6,33 +6,17 @@ scenarios/recorded.py has the recordings; test_node_kubelet.py has the same stor
 from __future__ import annotations
 
 import asyncio
-from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
 import pytest
 from node_fakes import run
 from node_scenario import Cluster
-from scenarios.recorded import not_replayed, scenarios
+from scenarios.recorded import replayed, scenarios
 
 from kitlib.objects.clock import FakeClock
 
-NOT_REPLAYED = not_replayed()
-
-
-def reasons(name: str) -> list[str]:
-    """Why this scenario is not replayed."""
-    return [why for pattern, why in NOT_REPLAYED.items() if fnmatch(name, pattern)]
-
-
-NAMES = [name for name in scenarios() if not reasons(name)]
-
-
-def test_every_recording_is_replayed_or_there_is_a_reason() -> None:
-    assert len(scenarios()) == 108
-    assert [name for name in NAMES if not name.startswith(("pod-", "config-missing-"))] == []
-    assert len(NAMES) >= 29
-    assert [pattern for pattern in NOT_REPLAYED if not any(fnmatch(name, pattern) for name in scenarios())] == []
+NAMES = replayed("pod-", "config-")
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from fnmatch import fnmatch
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,14 @@ def scenarios() -> dict[str, dict[str, Any]]:
     return {each["name"]: each for each in json.loads(gzip.decompress((HERE / "recorded.json.gz").read_bytes()))}
 
 
+@lru_cache(maxsize=1)
 def not_replayed() -> dict[str, str]:
     """Name, or the beginning of several names and an asterisk → why."""
     reasons: dict[str, str] = json.loads((HERE / "not_replayed.json").read_text())
     return reasons
+
+
+def replayed(*beginnings: str) -> list[str]:
+    """The names of the recordings that begin so and are replayed."""
+    return [name for name in scenarios()
+            if name.startswith(beginnings) and not any(fnmatch(name, pattern) for pattern in not_replayed())]
