@@ -72,7 +72,7 @@ def _value(value: Any, schema: Schema) -> Any:
     """A JSON value as CEL's: the schema tells numbers apart, and dates from text."""
     from celpy import celtypes
 
-    if type(value).__module__ == celtypes.__name__:
+    if type(value).__module__ == celtypes.__name__ or isinstance(value, celtypes.MapType):
         return value  # the value of another expression
     if isinstance(value, bool):
         return celtypes.BoolType(value)
@@ -105,6 +105,14 @@ def escape(name: str) -> str:
         return f"__{name}__"
     return name.replace("__", "__underscores__").replace(".", "__dot__").replace("-", "__dash__").replace(
         "/", "__slash__")
+
+
+def unescape(name: str) -> str:
+    """The property whose name in CEL this is."""
+    if name.startswith("__") and name.endswith("__") and name[2:-2] in RESERVED:
+        return name[2:-2]
+    return name.replace("__slash__", "/").replace("__dash__", "-").replace("__dot__", ".").replace(
+        "__underscores__", "__")
 
 
 @lru_cache(maxsize=1)
@@ -154,6 +162,7 @@ def _functions() -> dict[str, Any]:
         "lowerAscii": lambda text: string(text.lower()), "upperAscii": lambda text: string(text.upper()),
         "trim": lambda text: string(text.strip()), "charAt": lambda text, at: string(text[int(at)]),
         "replace": replace,
+        "escapeKey": lambda _, key: string(key.replace("~", "~0").replace("/", "~1")),
         "split": lambda text, by, limit=-1: list_([string(part) for part in (
             text.split(by) if limit < 0 else text.split(by, int(limit) - 1))]),
         "join": lambda items, by="": string(by.join(items)),

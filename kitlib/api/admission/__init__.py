@@ -4,7 +4,7 @@ First the mutating ones, in this order, then (after the kind's own validation) t
 
     NamespaceLifecycle → LimitRanger → ServiceAccount → TaintNodesByCondition → Priority →
     DefaultTolerationSeconds → DefaultStorageClass → StorageObjectInUseProtection → DefaultIngressClass →
-    RuntimeClass → webhooks                  then: PodSecurity → policies → webhooks → ResourceQuota
+    RuntimeClass → policies → webhooks       then: PodSecurity → policies → webhooks → ResourceQuota
 
 A plugin is a pair of functions with the resources it cares about; what no plugin cares about costs one
 look into a dictionary.  Subresources pass by, but for webhooks and policies that name them.
@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from kitlib.api.admission import (
     defaults,
     limits,
+    mutations,
     namespaces,
     podsecurity,
     policies,
@@ -77,6 +78,7 @@ class Admission:
         if not call.subresource:
             for plugin in self._chain(call, True, old is None):
                 plugin(call, obj, old)
+        mutations.mutate(call, obj, old)
         webhooks.mutate(call, obj, old)
 
     def validate(self, call: Call, obj: Obj, old: Obj | None) -> None:

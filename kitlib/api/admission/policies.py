@@ -57,7 +57,7 @@ def _failures(call: Call, policy: Obj, binding: Obj, about: Attributes) -> Itera
     from kitlib.api.cel import CelError
 
     ignore = policy.get("failurePolicy") == "Ignore"
-    found, refused = _params(call, policy, binding, about)
+    found, refused = params_of(call, policy, binding, about)
     if refused:
         if not ignore:
             yield _Failure(refused)
@@ -73,13 +73,10 @@ def _failures(call: Call, policy: Obj, binding: Obj, about: Attributes) -> Itera
 def _evaluated(policy: Obj, variables: Obj) -> Iterator[_Failure]:
     from kitlib.api.cel import CelError, evaluate
 
-    for condition in policy.get("matchConditions") or ():
-        if not evaluate(condition["expression"], variables):
-            return
-    own: Obj = {}
-    for variable in policy.get("variables") or ():
-        own[variable["name"]] = evaluate(variable["expression"], {**variables, "variables": own}, raw=True)
-    variables = {**variables, "variables": own}
+    prepared_variables = prepared(policy, variables)
+    if prepared_variables is None:
+        return
+    variables = prepared_variables
     for rule in policy.get("validations") or ():
         if evaluate(rule["expression"], variables):
             continue
@@ -90,6 +87,19 @@ def _evaluated(policy: Obj, variables: Obj) -> Iterator[_Failure]:
             except CelError:
                 pass  # the fixed message stands
         yield _Failure(message, rule.get("reason", "Invalid"))
+
+
+def prepared(policy: Obj, variables: Obj) -> Obj | None:
+    """The variables with the policy's own ones; None if its conditions do not hold.  Raises CelError."""
+    from kitlib.api.cel import evaluate
+
+    for condition in policy.get("matchConditions") or ():
+        if not evaluate(condition["expression"], variables):
+            return None
+    own: Obj = {}
+    for variable in policy.get("variables") or ():
+        own[variable["name"]] = evaluate(variable["expression"], {**variables, "variables": own}, raw=True)
+    return {**variables, "variables": own}
 
 
 def variables_of(call: Call, about: Attributes, params: Obj | None) -> Obj:
@@ -103,7 +113,7 @@ def variables_of(call: Call, about: Attributes, params: Obj | None) -> Obj:
             "namespaceObject": namespace.obj if namespace else None}
 
 
-def _params(call: Call, policy: Obj, binding: Obj, about: Attributes) -> tuple[list[Obj | None], str]:
+def params_of(call: Call, policy: Obj, binding: Obj, about: Attributes) -> tuple[list[Obj | None], str]:
     """The parameter objects to evaluate with, or why there are none."""
     wanted, reference = policy.get("paramKind"), binding.get("paramRef")
     if not wanted or not reference:
