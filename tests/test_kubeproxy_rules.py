@@ -1,24 +1,23 @@
 """The iptables and nftables rules of a Service, and a packet's way through them.
 
-KIT_SCENARIOS names the directory of what a real kube-proxy wrote; then every file is reproduced, line by line.
+Every file that a real kube-proxy wrote (scenarios/recorded.py) is reproduced, line by line.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import re
-from pathlib import Path
 from typing import Any
 
 import pytest
+from scenarios.recorded import kube_proxy
 
 from kitlib.network.iptables import RuleContext, chain_name, probability, rules
 from kitlib.network.nftables import chain_base, span, table
 from kitlib.network.packetwalk import Packet, parse, walk
 from kitlib.network.service_ports import ServicePort, service_ports
 
-RECORDED = Path(os.environ.get("KIT_SCENARIOS", "/nonexistent")) / "iptables"
+RECORDED = kube_proxy()
 CONTEXT = RuleContext("node1", node_addresses=["192.0.2.2"])
 
 
@@ -53,23 +52,23 @@ def unordered(text: str) -> str:
 
 
 def recorded(name: str) -> list[ServicePort]:
-    data = json.loads((RECORDED / f"{name}.json").read_text()) if name != "base" else {}
+    data = json.loads(RECORDED[f"{name}.json"]) if name != "base" else {}
     return ports(API, API_SLICE, *data.get("services", ()), *data.get("endpointslices", ()))
 
 
-NAMES = ["base", *sorted(p.stem for p in RECORDED.glob("*.json"))] if RECORDED.is_dir() else []
-if NAMES:
-    @pytest.mark.parametrize("chains", ["nat", "filter"])
-    @pytest.mark.parametrize("name", NAMES)
-    def test_the_iptables_rules_are_those_of_a_real_kube_proxy(name: str, chains: str) -> None:
-        expected = (RECORDED / f"{name}.iptables.{chains}.txt").read_text()
-        assert rules(recorded(name), CONTEXT).text(chains) == expected
+NAMES = ["base", *(name.removesuffix(".json") for name in RECORDED if name.endswith(".json"))]
 
-    # In the recording of no-endpoints two Services of other namespaces were about.
-    @pytest.mark.parametrize("name", [n for n in NAMES if n != "no-endpoints"])
-    def test_the_nftables_table_is_that_of_a_real_kube_proxy(name: str) -> None:
-        expected = (RECORDED / f"{name}.nftables.nft.txt").read_text()
-        assert unordered(table(recorded(name), CONTEXT).text()) == unordered(expected)
+
+@pytest.mark.parametrize("chains", ["nat", "filter"])
+@pytest.mark.parametrize("name", NAMES)
+def test_the_iptables_rules_are_those_of_a_real_kube_proxy(name: str, chains: str) -> None:
+    assert rules(recorded(name), CONTEXT).text(chains) == RECORDED[f"{name}.iptables.{chains}.txt"]
+
+
+# In the recording of no-endpoints two Services of other namespaces were about.
+@pytest.mark.parametrize("name", [n for n in NAMES if n != "no-endpoints"])
+def test_the_nftables_table_is_that_of_a_real_kube_proxy(name: str) -> None:
+    assert unordered(table(recorded(name), CONTEXT).text()) == unordered(RECORDED[f"{name}.nftables.nft.txt"])
 
 
 def nat_of(chain: str, *objects: dict[str, Any]) -> list[str]:

@@ -2,6 +2,7 @@
 
 `recorded.json.gz` is one JSON list of 108 scenarios, recorded for this project: the actions of a person, the
 distinct states of each object in order, the events.  Times in them are hints; order and content are what counts.
+`kubeproxy.json.gz` has the rules that its kube-proxy wrote for a number of hand-made Services.
 `not_replayed.json` says which of them the suite does not replay, and why.
 """
 
@@ -21,6 +22,13 @@ HERE = Path(__file__).parent
 def scenarios() -> dict[str, dict[str, Any]]:
     """By name."""
     return {each["name"]: each for each in json.loads(gzip.decompress((HERE / "recorded.json.gz").read_bytes()))}
+
+
+@lru_cache(maxsize=1)
+def kube_proxy() -> dict[str, str]:
+    """File name → text: Services and slices (NAME.json), and what kube-proxy made of them (NAME.iptables.nat.txt, …)."""
+    files: dict[str, str] = json.loads(gzip.decompress((HERE / "kubeproxy.json.gz").read_bytes()))
+    return files
 
 
 @lru_cache(maxsize=1)
