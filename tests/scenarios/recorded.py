@@ -26,7 +26,7 @@ def scenarios() -> dict[str, dict[str, Any]]:
 
 @lru_cache(maxsize=1)
 def kube_proxy() -> dict[str, str]:
-    """File name → text: Services and slices (NAME.json), and what kube-proxy made of them (NAME.iptables.nat.txt, …)."""
+    """File name → text: Services and slices (NAME.json), and what kube-proxy made of them (NAME.iptables.nat.txt …)."""
     files: dict[str, str] = json.loads(gzip.decompress((HERE / "kubeproxy.json.gz").read_bytes()))
     return files
 
