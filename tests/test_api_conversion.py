@@ -255,3 +255,22 @@ def test_kubectl_uses_both_versions_of_a_running_cluster(kubectl: Kubectl, webho
     finally:
         kubectl("delete", "crd", "gauges.example.com", "--timeout=20s")
     eventually(lambda: kubectl.run("get", "gauges").returncode != 0)
+
+
+def test_controllers_work_on_objects_that_lie_in_another_version(kubectl: Kubectl, webhook: Webhook) -> None:
+    """The garbage collector and the Namespace controller ask for v2, which is preferred; all is stored as v1."""
+    kubectl("apply", "-f", "-", stdin=definition(webhook.client_config(), "v1"))
+    kubectl("wait", "--for=condition=Established", "crd/gauges.example.com", "--timeout=20s")
+    try:
+        kubectl("create", "configmap", "owner")
+        owner = {"apiVersion": "v1", "kind": "ConfigMap", "name": "owner",
+                 "uid": kubectl("get", "configmap", "owner", "-o", "jsonpath={.metadata.uid}")}
+        kubectl("apply", "-f", "-", stdin=gauge("owned", "v1", 3, ownerReferences=[owner]))
+        kubectl("delete", "configmap", "owner")
+        eventually(lambda: kubectl("get", "gauges", "-o", "name") == "")
+        kubectl("create", "namespace", "gauged")
+        kubectl("create", "-n", "gauged", "-f", "-", stdin=gauge("left", "v1", 3, finalizers=[]))
+        kubectl("delete", "namespace", "gauged", "--timeout=30s")
+        assert {request["desiredAPIVersion"] for request in webhook.reviews} == {"example.com/v2"}
+    finally:
+        kubectl("delete", "crd", "gauges.example.com", "--timeout=20s")

@@ -2,6 +2,7 @@
 
     kit up                       three nodes, named "default", state kept in ~/.kit
     kit up --name b --nodes 1 --simulated-nodes 20
+    kit up --audit               from now on audit.log beside the kubeconfig has every request to the API
     eval "$(kit env)"            from now on plain kubectl means this cluster
     kit kubectl get pods -A      the kubectl that came with kitlib, no matter what is installed
 """
