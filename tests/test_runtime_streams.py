@@ -71,6 +71,24 @@ def test_exec_of_what_is_not_there_is_refused_in_runcs_words() -> None:
     run(scenario)
 
 
+@pytest.mark.parametrize("attached", [False, True])
+def test_last_words_arrive_though_input_was_left_unread(attached: bool) -> None:
+    """More input than pipe and daemon take, and a program that ends without reading it."""
+    script = "read line; sleep 0.3; echo got $line; exit 3"
+
+    async def scenario(pods: Pods) -> None:
+        container, _ = await pods.sh("box", script if attached else "sleep 1000", stdin=True)
+        session = await (pods.runtime.attach(container, stdin=True, tty=False) if attached else
+                         pods.runtime.exec(container, ["sh", "-c", script], stdin=True, tty=False))
+        typing = asyncio.ensure_future(session.write_stdin(b"hello\n" + b"more\n" * 1_000_000))
+        await asyncio.sleep(1)  # whoever listens is slow
+        assert (await _collect(session))[1] == b"got hello\n"
+        assert session.exit_code == 3
+        await asyncio.wait_for(typing, 10)
+
+    run(scenario)
+
+
 def test_no_exit_code_is_lost_however_short_the_command() -> None:
     async def scenario(pods: Pods) -> None:
         container, _ = await pods.start("box", "busybox", "sleep", "1000")

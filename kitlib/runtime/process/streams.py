@@ -111,9 +111,19 @@ class Stream:
             return
         self._loop.writer(self._connection.fileno(), None)
         if self._ending:
-            self._close()
+            self._hang_up()
         elif self._is_exec:
             self._task.pause(False)
+
+    def _hang_up(self) -> None:
+        """All is said.  We close when the client has: closed over input that nobody has read, a connection
+        is reset, and the client would lose our last words."""
+        try:
+            self._connection.shutdown(socket.SHUT_WR)
+        except OSError:  # the client has gone
+            self._close()
+            return
+        self._loop.reader(self._connection.fileno(), self._on_readable)
 
     # From the client.
 
@@ -126,6 +136,8 @@ class Stream:
             data = b""
         if not data:
             self._close()
+            return
+        if self._ending:
             return
         self._in += data
         while len(self._in) >= 5:
