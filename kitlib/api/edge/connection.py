@@ -317,7 +317,7 @@ class Connection(asyncio.Protocol):
 
     # -- for the answers that take time ------------------------------------------------------------
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | memoryview) -> None:
         if not self.closed:
             self.transport.write(data)
 

@@ -21,6 +21,7 @@ import orjson
 from kitlib.api.request import Response
 from kitlib.objects.errors import StatusError
 
+PIECE = 256 * 1024  # bytes for one write: TLS collects what it encrypts in a buffer, and copies that as it grows
 GZIP_THRESHOLD = 128 * 1024  # smaller answers are not worth the client's and our time
 
 _REASONS = {status.value: status.phrase for status in HTTPStatus}
@@ -111,8 +112,9 @@ def accepts_gzip(headers: Mapping[str, str]) -> bool:
                for part in accepted.split(","))
 
 
-def encode(response: Response, request_headers: Mapping[str, str], *, head_only: bool, close: bool) -> list[bytes]:
-    """A complete answer in one or two pieces (a big body is not copied behind its head)."""
+def encode(response: Response, request_headers: Mapping[str, str], *, head_only: bool,
+           close: bool) -> list[bytes | memoryview]:
+    """A complete answer; a big body is not copied behind its head, and comes in pieces."""
     body = response.body
     # A status that has no body has no type and no length either.
     bare = response.code in (204, 304)
@@ -126,7 +128,10 @@ def encode(response: Response, request_headers: Mapping[str, str], *, head_only:
     out += b"Connection: close\r\n\r\n" if close else b"\r\n"
     if head_only or bare or not body:
         return [out]
-    return [out + body] if len(body) < 65536 else [out, body]
+    if len(body) < PIECE:
+        return [out + body]
+    whole = memoryview(body)
+    return [out, *(whole[start:start + PIECE] for start in range(0, len(body), PIECE))]
 
 
 def chunk(data: bytes) -> bytes:
