@@ -97,8 +97,8 @@ def test_run_starts_a_pod(kubectl: Kubectl) -> None:
 def test_run_attached_gives_back_the_exit_code(kubectl: Kubectl) -> None:
     done = kubectl.run("run", "once", "--image=busybox", "--rm", "-i", "--restart=Never", "--quiet", "--", "sh", "-c",
                        "read line; echo got $line; exit 3", stdin="hello\n")
-    assert "got hello" in done.stdout
-    assert done.returncode == 3
+    assert (done.stdout, done.returncode) == ("got hello\n", 3)
+    assert "couldn't attach" not in done.stderr
     assert kubectl.run("get", "pod", "once").returncode == 1
 
 

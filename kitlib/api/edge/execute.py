@@ -63,14 +63,18 @@ async def run(connection: Connection, exchange: Exchange, wanted: Connect, conne
             await terminal.output(STDOUT, b"")
         else:
             terminal = await SpdyTerminal.open(upgrade.accept(connection, protocol), wanted.options, protocol)
-        await converse(session, terminal, stdin=bool(wanted.options.get("stdin")))
+        await converse(session, terminal, stdin=bool(wanted.options.get("stdin")), tells_code=wanted.verb == "exec")
     finally:
         if session.exit_code is None:  # the client has left first
             await session.kill()
 
 
-async def converse(session: ExecSession, terminal: Terminal, *, stdin: bool) -> None:
-    """Carry bytes both ways until the process has ended, then say how."""
+async def converse(session: ExecSession, terminal: Terminal, *, stdin: bool, tells_code: bool = True) -> None:
+    """Carry bytes both ways until the process has ended, then say how.
+
+    tells_code: False for attach, which has done well when the container ends, however that was; its code
+    is in the Pod's status.
+    """
     reader = asyncio.ensure_future(_carry_input(session, terminal, stdin))
     writer = asyncio.ensure_future(_carry_output(session, terminal))
     try:
@@ -83,7 +87,7 @@ async def converse(session: ExecSession, terminal: Terminal, *, stdin: bool) -> 
         elif error is not None:
             raise error
         else:
-            await terminal.finish(exit_status(session.exit_code or 0))
+            await terminal.finish(exit_status((session.exit_code or 0) if tells_code else 0))
         await asyncio.wait({reader}, timeout=websocket.LINGER)
     finally:
         for task in (reader, writer):
