@@ -31,6 +31,16 @@ def register(commands: Commands) -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the results go")
 
 
+def _no_other_user() -> str:
+    """Why submissions cannot be run as a user of their own, and what would help."""
+    from kitlib.book import files
+
+    if os.geteuid() != 0:
+        return "you are not root. Grade as root"
+    return (f"this checkout ({files.root()}) lies where other users may not read, so that nobody else can run it. "
+            "Move it, to /opt or /srv say")
+
+
 def run_grade(arguments: argparse.Namespace) -> int | None:
     from kitlib.cli.check import known_lab
     from kitlib.grading import confine, report
@@ -47,8 +57,8 @@ def run_grade(arguments: argparse.Namespace) -> int | None:
         raise KitError(f"{arguments.out} cannot be written: {error.strerror}.") from error
     sandbox = confine.strongest()
     if sandbox.kind == "same-user" and not arguments.unconfined:
-        raise KitError("learner code cannot be confined here: bubblewrap finds no user namespaces, and you are not "
-                       "root. Grade as root or on another machine, or say --unconfined if you trust every submission.")
+        raise KitError("learner code cannot be confined here: bubblewrap finds no user namespaces, and "
+                       f"{_no_other_user()}, or grade on another machine, or say --unconfined if you trust every submission.")
     note(f"{len(submissions)} submissions of {lab.stem}, {arguments.jobs} at a time; {sandbox.sentence}")
     hide = [arguments.directory.resolve(), arguments.out.resolve()]
     done = 0
