@@ -23,6 +23,8 @@ from dataclasses import dataclass
 import pytest
 from clients import helm_environment
 
+from kitlib.grading import confine
+
 EVERYTHING = "KIT_TEST_ALL"
 ENGINE_SECONDS = 30.0
 
@@ -56,6 +58,8 @@ NEEDS = {
     "wrk": Need(programs("wrk"), ("wrk",), "load for the API's figures, from outside Python"),
     "python3.11": Need(helm_environment.can_be_had, (), "Helm, in an environment of its own",
                        "any Python from 3.11 on, as python3.X on the PATH"),
+    "confinement": Need(lambda: confine.strongest().kind != "same-user", (), "learner code that is confined",
+                        "user namespaces, or root and a checkout that everybody may read"),
     "root": Need(lambda: os.geteuid() == 0, (), "what the kit does as root only", "run it as root"),
 }
 

@@ -17,6 +17,8 @@ from kitlib.checks.framework import load
 SUBMISSIONS = Path(__file__).parent / "submissions"
 LAB = load("lab09")
 
+pytestmark = pytest.mark.needs("confinement")
+
 
 def source_digest():
     """Of what a cheat would want to change."""

@@ -58,7 +58,8 @@ def run_grade(arguments: argparse.Namespace) -> int | None:
     sandbox = confine.strongest()
     if sandbox.kind == "same-user" and not arguments.unconfined:
         raise KitError("learner code cannot be confined here: bubblewrap finds no user namespaces, and "
-                       f"{_no_other_user()}, or grade on another machine, or say --unconfined if you trust every submission.")
+                       f"{_no_other_user()}, or grade on another machine, or say --unconfined if you trust every "
+                       "submission.")
     note(f"{len(submissions)} submissions of {lab.stem}, {arguments.jobs} at a time; {sandbox.sentence}")
     hide = [arguments.directory.resolve(), arguments.out.resolve()]
     done = 0
