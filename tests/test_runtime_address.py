@@ -73,6 +73,7 @@ def test_localhost_is_the_pod_itself_and_nobody_else() -> None:
     run(scenario)
 
 
+@pytest.mark.needs("busybox")  # nc
 def test_a_static_program_is_caught_too() -> None:
     async def scenario(pods: Pods) -> None:
         script = "echo hello from $HOSTNAME | nc -l -p 7000"

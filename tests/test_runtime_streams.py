@@ -163,6 +163,7 @@ def test_an_attached_client_that_leaves_does_not_stop_the_container() -> None:
     run(scenario)
 
 
+@pytest.mark.needs("busybox")  # nc
 def test_a_process_started_by_exec_in_the_background_goes_on_with_the_pods_address() -> None:
     async def scenario(pods: Pods) -> None:
         container, ip = await pods.start("box", "busybox", "sleep", "1000")
