@@ -35,3 +35,10 @@ def test_a_full_disk_is_said_and_survived() -> None:
     done = unprivileged.pytest("binder", "tests/inside_full_disk.py")
     assert done.returncode == 0, done.stdout[-6000:]
     assert "2 passed" in done.stdout
+
+
+@pytest.mark.parametrize("place", ["binder", "laptop"])
+def test_files_are_copied_into_and_out_of_a_pod_as_an_ordinary_user(place: str) -> None:
+    done = unprivileged.pytest(place, "tests/test_edge_kubectl.py", "tests/test_kubectl_verbs_streams.py", "-k", "cp_")
+    assert done.returncode == 0, done.stdout[-6000:]
+    assert "3 passed" in done.stdout

@@ -155,3 +155,16 @@ def test_the_host_view_rewrites_paths_of_the_container_and_no_others() -> None:
     assert rewrite("/no-such-directory/x") == "/R/no-such-directory/x"
     for same in ("/usr/bin/env", "/etc/configuration", "http://host/tmp/x", "s/tmp/etc/", "a/tmp", "$HOME/tmp", "/"):
         assert rewrite(same) == same
+
+
+def test_what_tar_packs_in_the_host_view_has_the_name_it_has_in_the_container() -> None:
+    rewrite = hostview.rewriter("/R", {"mounts": [], "image": {"files": {}, "directories": [], "links": {}}})
+
+    def changed(*argv: str) -> list[str]:
+        return hostview.arguments(argv, "/R", rewrite)
+
+    assert changed("tar", "cf", "-", "/tmp/a") == ["tar", "cf", "-", "-C", "/R", "tmp/a"]  # kubectl cp pod:/tmp/a
+    assert changed("tar", "cf", "-", "/usr/bin") == ["tar", "cf", "-", "/usr/bin"]
+    assert changed("tar", "cf", "-", "here") == ["tar", "cf", "-", "here"]
+    assert changed("tar", "-xmf", "-", "-C", "/tmp") == ["tar", "-xmf", "-", "-C", "/R/tmp"]
+    assert changed("cat", "/tmp/a") == ["cat", "/R/tmp/a"]

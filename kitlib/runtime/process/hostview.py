@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from kitlib.runtime.process import rootfs
@@ -51,6 +51,21 @@ def rewriter(root: str, spec: Mapping[str, Any]) -> Callable[[str], str]:
         return root + path if _under(path, private) or not os.path.lexists("/" + path.split("/")[1]) else path
 
     return lambda text: _PATH.sub(replace, text)
+
+
+def arguments(argv: Sequence[str], root: str, rewrite: Callable[[str], str]) -> list[str]:
+    """A command line with its paths rewritten.
+
+    tar names what it packs by the path it was given, so `tar cf - /tmp/a` (that is `kubectl cp` out of a Pod) would
+    pack a file of another name: it gets `-C $KIT_ROOT tmp/a`, which is the container's own name for it.
+    """
+    changed = [rewrite(argument) for argument in argv]
+    packs = os.path.basename(argv[0]) == "tar" and len(argv) > 3 and re.fullmatch(r"-?\w*c\w*f", argv[1])
+    if not packs or not all(operand.startswith("/") for operand in argv[3:]):
+        return changed
+    operands = [["-C", root, given.lstrip("/")] if found == root + given else [found]
+                for given, found in zip(argv[3:], changed[3:], strict=True)]
+    return changed[:3] + [word for words in operands for word in words]
 
 
 def environment(root: str, env: Mapping[str, str], rewrite: Callable[[str], str]) -> dict[str, str]:

@@ -98,7 +98,7 @@ def _become(job: Job, channel: socket.socket) -> None:
         if not job.join:
             hostview.prepare(job.root, spec)
         rewrite = hostview.rewriter(job.root, spec)
-        argv = [rewrite(argument) for argument in argv]
+        argv = hostview.arguments(argv, job.root, rewrite)
         env = hostview.environment(job.root, env, rewrite)
         env[processes.MARK] = os.path.dirname(job.root)
         cwd = hostview.working_directory(job.root, cwd)
