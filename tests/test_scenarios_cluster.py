@@ -54,6 +54,9 @@ PRIORITIES = {"sc-low": (10, "PreemptLowerPriority"), "sc-high": (1000, "Preempt
 GROUPS = ("cronjob-", "deploy-", "ds-", "evict-", "gc-", "hpa-", "job-", "node-", "pdb-", "preemption", "pvc-", "rs-",
           "sched-", "sts-", "svc-", "taint-")
 NAMES = replayed(*GROUPS)
+# Recorded for some seconds only, in the middle of a back-off: what was seen is the beginning of what is played here.
+UNFINISHED = ("deploy-bad-image", "deploy-crashloop")
+MORE_SECONDS = 60.0
 
 
 class Whole:
@@ -196,7 +199,7 @@ def lives(states: list[tuple[str, Object]]) -> list[tuple[str, ...]]:
     return [story(life) for life in found]
 
 
-async def play(cluster: Whole, scenario: Object) -> None:
+async def play(cluster: Whole, scenario: Object, more: float = 0.0) -> None:
     await cluster.start()
     for action in scenario["actions"]:
         if "after" in action:
@@ -210,7 +213,7 @@ async def play(cluster: Whole, scenario: Object) -> None:
             if error.code != action.get("result", {}).get("code"):
                 raise
     end = max((state["t"] for t in scenario["transitions"] for state in t["states"]), default=0.0)
-    await asyncio.sleep(max(3.0, end - scenario["actions"][-1]["at_s"] + 3))
+    await asyncio.sleep(max(3.0, end - scenario["actions"][-1]["at_s"] + 3) + more)
     cluster.recorder.take()
     await cluster.stop()
 
@@ -229,9 +232,12 @@ def test_the_cluster_does_what_a_real_one_did(name: str, tmp_path: Path) -> None
     scenario = scenarios()[name]
     clock = FakeClock(MINUTE - 6)  # a CronJob's minute begins soon after the first action
     cluster = Whole(clock, tmp_path, SMALL if name.startswith("preemption") else CAPACITY)
-    run(clock, play(cluster, scenario))
+    run(clock, play(cluster, scenario, MORE_SECONDS if name in UNFINISHED else 0.0))
     expected = [story(t["states"]) for t in scenario["transitions"] if t["object"].startswith("Pod/")]
-    assert Counter(lives(cluster.recorder.states)) == Counter(expected)
+    found = lives(cluster.recorder.states)
+    if name in UNFINISHED:
+        found = [next((seen for seen in expected if life[:len(seen)] == seen), life) for life in found]
+    assert Counter(found) == Counter(expected)
     events = {(e.obj["involvedObject"]["kind"], e.obj["type"], e.obj["reason"],
                e.obj["source"].get("component") or e.obj["reportingComponent"])
               for e in cluster.store.list("events") if e.obj["involvedObject"]["kind"] != "Node"}
