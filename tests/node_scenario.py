@@ -86,7 +86,7 @@ class Cluster:
         pods = Informer(self.api.client("kubelet/n1"), "pods", clock=self.clock)
         self.pump.add(pods)
         self.router = PodRouter(pods)
-        source = ClusterSource(client)
+        source = ClusterSource(client, self.clock)
         node = NodeContext(
             name="n1", host_ip="192.0.2.10", directory=self.directory, runtime=self.runtime, client=client,
             clock=self.clock, events=EventRecorder(client, "kubelet", self.clock, host="n1"), source=source,

@@ -7,6 +7,8 @@ import base64
 import pytest
 from api_world import CONFIGMAPS, PODS, SECRETS, World, config_map, pod, read
 
+from kitlib.objects.clock import parse_time
+
 ACCOUNTS = "/api/v1/namespaces/default/serviceaccounts"
 RBAC = "/apis/rbac.authorization.k8s.io/v1"
 REQUEST = base64.b64encode(b"-----BEGIN CERTIFICATE REQUEST-----\nMA==\n-----END CERTIFICATE REQUEST-----\n").decode()
@@ -71,6 +73,17 @@ def test_a_token_bound_to_a_pod_dies_with_it(world):
     assert user.extra["authentication.kubernetes.io/pod-name"] == ("a",)
     world.delete(f"{PODS}/a")
     assert world.get("/api", token=token).code == 401
+
+
+def test_the_token_of_every_pod_holds_for_a_year_but_says_that_it_is_to_be_renewed_in_an_hour(world):
+    world.post(PODS, pod("a"))
+    about = {"boundObjectRef": {"apiVersion": "v1", "kind": "Pod", "name": "a"}}
+    answer = read(world.post(f"{ACCOUNTS}/default/token", {"spec": about | {"expirationSeconds": 3607}}))
+    assert parse_time(answer["status"]["expirationTimestamp"]) == int(world.clock.now()) + 3607
+    shorter = token_of(world, "default", expirationSeconds=3600, **about)
+    world.clock.advance(3608)
+    assert world.get("/api", token=answer["status"]["token"]).code == 200
+    assert world.get("/api", token=shorter).code == 401
 
 
 def test_a_forged_token_is_refused(world):

@@ -83,7 +83,7 @@ class Whole:
         registration = Registration(client, NodeFacts("n1", "192.0.2.10", "10.0.0.0/24", self.capacity), self.clock,
                                     runtime)
         await registration.register()
-        source = ClusterSource(client)
+        source = ClusterSource(client, self.clock)
         self.kubelet = Kubelet(NodeContext(
             name="n1", host_ip="192.0.2.10", directory=self.directory, runtime=runtime, client=client,
             clock=self.clock, events=EventRecorder(client, "kubelet", self.clock, host="n1"), source=source,

@@ -67,7 +67,7 @@ class Nodes:
         self._proxy: KubeProxy | None = None
         self._dns: DnsServer | None = None
         self._resolver = Dns()
-        self._source = ClusterSource(client_factory("kubelet"))
+        self._source = ClusterSource(client_factory("kubelet"), clock)
 
     def forget_others(self, process: int, simulated: int) -> None:
         """Delete the Nodes of an earlier start that had more of them; nodes with other names are not ours."""

@@ -27,6 +27,17 @@ class File:
     mode: int = 0o644
 
 
+def shows(directory: Path, files: Mapping[str, File]) -> bool:
+    """Whether the directory has exactly these files already (a kubelet that takes over changes nothing)."""
+    data = directory / "..data"
+    if not data.is_dir():
+        return False
+    found = {str(path.relative_to(data)): path for path in data.rglob("*") if not path.is_dir()}
+    return found.keys() == files.keys() and all(
+        found[name].stat().st_mode & 0o777 == file.mode and found[name].read_bytes() == file.content
+        for name, file in files.items())
+
+
 def write_files(directory: Path, files: Mapping[str, File]) -> None:
     """Make the directory show exactly these files (relative paths may have directories)."""
     directory.mkdir(parents=True, exist_ok=True)

@@ -18,6 +18,7 @@ from ..objects.clock import rfc3339
 from .containers import EPHEMERAL, INIT, MAIN, SIDECAR, ContainerView
 
 RESIZING = "PodResizeInProgress"
+DISRUPTED = "DisruptionTarget"
 KUBELETS_OWN = ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled")
 
 Verdict = tuple[str, str, str]  # status, reason, message
@@ -87,6 +88,11 @@ def conditions(pod: Mapping[str, Any], views: Sequence[ContainerView], statuses:
 def resize_in_progress(generation: int | None, now: float) -> dict[str, Any]:
     """There only while new resources are being given to running containers."""
     return _condition(RESIZING, YES, None, generation, now)
+
+
+def disruption_target(message: str, generation: int | None, now: float) -> dict[str, Any]:
+    """The Pod is ended for a reason that is not its own; a Job need not count it as a failure."""
+    return _condition(DISRUPTED, ("True", "TerminationByKubelet", message), None, generation, now)
 
 
 def _condition(kind: str, verdict: Verdict, before: Mapping[str, Any] | None, generation: int | None,

@@ -109,3 +109,12 @@ def grace_period(pod: Mapping[str, Any]) -> float:
         return float(meta["deletionGracePeriodSeconds"])
     value = spec.get("terminationGracePeriodSeconds")
     return 30.0 if value is None else float(value)
+
+
+def is_deleting(pod: Mapping[str, Any]) -> bool:
+    return bool(pod["metadata"].get("deletionTimestamp"))
+
+
+def is_newer(pod: Mapping[str, Any], than: Mapping[str, Any]) -> bool:
+    """Whether it is a later version of the same Pod."""
+    return int(pod["metadata"].get("resourceVersion") or 0) > int(than["metadata"].get("resourceVersion") or 0)

@@ -16,6 +16,7 @@ from .backoff import Backoff
 from .env import Facts
 from .handlers import Handlers
 from .images import ImageManager
+from .memory_volumes import MemoryVolumes
 from .sandbox import Dns
 from .volumes import VolumeSource
 
@@ -81,6 +82,10 @@ class NodeContext:
     @property
     def logs(self) -> Path:
         return self.directory / "logs"
+
+    @property
+    def memory_volumes(self) -> MemoryVolumes:
+        return MemoryVolumes(self.directory)
 
     def pod_directory(self, uid: str) -> Path:
         return self.directory / "pods" / uid

@@ -18,8 +18,10 @@ from collections.abc import Iterable
 from typing import Any
 
 from ..runtime.cri import ContainerStatus, PodSandboxStatus, RuntimeError_
+from . import eviction, shutdown
 from .containers import LABEL_NODE, LABEL_POD_UID
 from .context import NodeContext
+from .lifecycle import Finish
 from .pod_status import TERMINAL
 from .runs import lost
 from .worker import PodWorker
@@ -27,6 +29,7 @@ from .worker import PodWorker
 log = logging.getLogger("kit.kubelet")
 Object = dict[str, Any]
 RELIST = 5.0
+REFRESH = 60.0   # tokens grow old without anybody changing anything
 
 
 class Kubelet:
@@ -38,7 +41,9 @@ class Kubelet:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._found: dict[str, tuple[PodSandboxStatus | None, list[ContainerStatus]]] = {}
         self._cleaning: set[asyncio.Task[None]] = set()
-        self._relisting: asyncio.Task[None] | None = None
+        self._loops: list[asyncio.Task[None]] = []
+        self.stopped = False
+        self.shutting_down = False
         node.runtime.on_container_event(self.container_event)
 
     async def start(self, pods: Iterable[Object] = ()) -> None:
@@ -51,12 +56,15 @@ class Kubelet:
         for uid, (sandbox, containers) in orphans.items():
             log.info("pod %s is gone: ending what is left of it", uid)
             self._later(self._end_orphan(uid, sandbox, containers))
+        self.node.memory_volumes.sweep(set(self.workers))
         self._sweep(set(orphans))
-        self._relisting = asyncio.ensure_future(self._keep_relisting())
+        self._loops = [asyncio.ensure_future(loop) for loop in
+                       (self._keep_relisting(), self._keep_refreshing(), self._keep_measuring())]
 
     async def stop(self) -> None:
         """The kubelet ends; its Pods do not."""
-        tasks = [*self._tasks.values(), *self._cleaning, *([self._relisting] if self._relisting else [])]
+        self.stopped = True
+        tasks = [*self._tasks.values(), *self._cleaning, *self._loops]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -77,6 +85,8 @@ class Kubelet:
             self._begin(uid, pod)
 
     def container_event(self, status: ContainerStatus) -> None:
+        if self.stopped:
+            return
         worker = self.workers.get(status.config.labels.get(LABEL_POD_UID, ""))
         if worker is not None:
             worker.container_event(status)
@@ -93,6 +103,8 @@ class Kubelet:
             self.node.pool.reserve(status["podIP"], uid)   # a Pod whose sandbox is lost gets its old address again
         worker = PodWorker(self.node, pod)
         worker.adopt(*self._found.pop(uid, (None, [])))
+        if self.shutting_down:
+            worker.end(shutdown.REJECTED)
         self.workers[uid] = worker
         task = asyncio.ensure_future(worker.run())
         self._tasks[uid] = task
@@ -113,6 +125,36 @@ class Kubelet:
                 await self.relist()
             except RuntimeError_ as error:
                 log.warning("node %s: %s", self.node.name, error)
+
+    async def _keep_refreshing(self) -> None:
+        """Now, for the Pods that were taken over, and then from time to time."""
+        while True:
+            for worker in self.workers.values():
+                worker.refresh_volumes()
+            await asyncio.sleep(REFRESH)
+
+    async def _keep_measuring(self) -> None:
+        """Local storage: a Pod over its limit is evicted."""
+        while True:
+            await asyncio.sleep(eviction.PERIOD)
+            for worker in [w for w in self.workers.values() if not w.ended and eviction.is_limited(w.pod)]:
+                message = eviction.too_much(worker.pod, await worker.sandbox.usage(worker.pod))
+                if message:
+                    worker.end(Finish("Evicted", message, event="Warning", disrupted=True, grace=eviction.GRACE))
+
+    async def shut_down(self, seconds: float = shutdown.SECONDS, critical: float = shutdown.CRITICAL) -> None:
+        """A graceful shutdown of the node: new Pods are refused, ordinary ones ended, then the critical ones.
+
+        seconds: for all of it; critical: how much of that is kept for the critical Pods.
+        """
+        self.shutting_down = True
+        for batch, grace in shutdown.order([w.pod for w in self.workers.values()], seconds, critical):
+            ending = [self.workers[uid] for uid in batch if uid in self.workers]
+            for worker in ending:
+                worker.end(shutdown.terminated(grace))
+            limit = self.node.clock.now() + grace + shutdown.SLACK
+            while any(not w.ended for w in ending) and self.node.clock.now() < limit:
+                await asyncio.sleep(0.05)
 
     async def relist(self) -> None:
         """Compare what the workers believe with what the runtime has."""

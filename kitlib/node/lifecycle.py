@@ -52,10 +52,17 @@ class WaitForBackOff:
 
 @dataclass(frozen=True, slots=True)
 class Finish:
-    """The Pod has run its course: stop what still runs (sidecars), then the phase becomes terminal."""
+    """The Pod has run its course: stop what still runs (sidecars), then the phase becomes terminal.
+
+    With a reason it is the kubelet that ends it, and the Pod has failed.  event: the type of the Event that says so,
+    or "" for none.  disrupted: it was not the Pod's fault (condition DisruptionTarget).  grace: seconds, at most.
+    """
 
     reason: str = ""
     message: str = ""
+    event: str = "Normal"
+    disrupted: bool = False
+    grace: float | None = None
 
 
 Action = Start | Kill | WaitForBackOff | Finish

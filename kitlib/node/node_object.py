@@ -89,11 +89,12 @@ def node_object(facts: NodeFacts, images: Sequence[Image], now: float) -> Object
             "spec": spec, "status": node_status(facts, images, now, {})}
 
 
-def node_status(facts: NodeFacts, images: Sequence[Image], now: float, before: Mapping[str, Any]) -> Object:
-    """status; transition times are kept from `before` as long as nothing turns."""
+def node_status(facts: NodeFacts, images: Sequence[Image], now: float, before: Mapping[str, Any],
+                not_ready: str = "") -> Object:
+    """status; transition times are kept from `before` as long as nothing turns.  not_ready: why, or ""."""
     return {
         "capacity": dict(facts.capacity), "allocatable": dict(facts.capacity),
-        "conditions": conditions(now, before.get("conditions") or ()),
+        "conditions": conditions(now, before.get("conditions") or (), not_ready),
         "addresses": [{"type": "InternalIP", "address": facts.address}, {"type": "Hostname", "address": facts.name}],
         "daemonEndpoints": {"kubeletEndpoint": {"Port": 10250}},
         "nodeInfo": node_info(facts),
@@ -101,10 +102,11 @@ def node_status(facts: NodeFacts, images: Sequence[Image], now: float, before: M
     }
 
 
-def conditions(now: float, before: Sequence[Mapping[str, Any]]) -> list[Object]:
+def conditions(now: float, before: Sequence[Mapping[str, Any]], not_ready: str = "") -> list[Object]:
     known = {c["type"]: c for c in before}
     wanted = [(kind, "False", reason, message) for kind, reason, message in _PRESSURES]
-    wanted.append(("Ready", "True", "KubeletReady", "kubelet is posting ready status"))
+    wanted.append(("Ready", "False", "KubeletNotReady", not_ready) if not_ready else
+                  ("Ready", "True", "KubeletReady", "kubelet is posting ready status"))
     result: list[Object] = []
     for kind, status, reason, message in wanted:
         old = known.pop(kind, None)

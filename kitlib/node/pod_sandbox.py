@@ -7,6 +7,7 @@ a process whose Pod a crash has undone would be nobody's.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 
 from ..runtime.cri import ContainerStatus, PodSandboxStatus, RuntimeError_
 from .context import NodeContext
+from .eviction import Usage, empty_dirs, measure
 from .runs import Runs
 from .sandbox import hosts_file, log_directory, sandbox_config
 from .volumes import Prepared, VolumeError, VolumeManager
@@ -43,7 +45,7 @@ class PodSandbox:
         self.in_doubt = False   # a RunPodSandbox is on its way, or was cut off
         self.retry_at = 0.0
         self.volumes: dict[str, Prepared] = {}
-        self._manager = VolumeManager(node.pod_directory(self._uid), node.source)
+        self._manager = VolumeManager(node.pod_directory(self._uid), node.source, node.memory_volumes)
 
     def adopt(self, status: PodSandboxStatus) -> None:
         """A sandbox that was there before this kubelet."""
@@ -89,8 +91,18 @@ class PodSandbox:
         self.retry_at = 0.0
 
     def refresh_volumes(self, pod: Mapping[str, Any]) -> None:
+        """Files follow their objects.  The volumes of a Pod that was taken over are known again from here on."""
+        facts = self._node.facts(self.ip)
         if self.volumes:
-            self._manager.refresh(pod, self._node.facts(self.ip))
+            self._manager.refresh(pod, facts)
+        elif self.ready:
+            with contextlib.suppress(VolumeError):  # the Pod runs; what it has it keeps
+                self.volumes = self._manager.prepare(pod, facts)
+
+    async def usage(self, pod: Mapping[str, Any]) -> Usage:
+        """What its emptyDirs and its logs take of the disk now."""
+        places = {name: self.volumes[name].path for name in empty_dirs(pod) if name in self.volumes}
+        return await asyncio.get_running_loop().run_in_executor(None, measure, places, self.logs)
 
     async def recover(self, runs: Runs) -> None:
         """After an interrupted start: ask the runtime what it has of this Pod."""
@@ -126,6 +138,7 @@ class PodSandbox:
             except RuntimeError_ as error:
                 if error.reason != "NotFound":
                     raise
+        self._node.memory_volumes.remove(self._uid)
         directory = self._node.pod_directory(self._uid)
         if directory.exists() or self.logs.exists():
             await asyncio.get_running_loop().run_in_executor(None, _remove_trees, directory, self.logs)

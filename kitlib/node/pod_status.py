@@ -18,7 +18,7 @@ from typing import Any
 
 from ..objects import quantity
 from ..objects.clock import rfc3339
-from .conditions import conditions, resize_in_progress
+from .conditions import DISRUPTED, conditions, disruption_target, resize_in_progress
 from .container_status import container_status
 from .containers import EPHEMERAL, INIT, MAIN, SIDECAR, ContainerView
 
@@ -31,6 +31,7 @@ class Surroundings:
 
     finished: nothing of the Pod runs any more and nothing will, so the phase may become terminal.
     reason, message: why the kubelet itself ended the Pod (DeadlineExceeded, Evicted...); then the phase is Failed.
+    disrupted: it did so for a reason that is not the Pod's.
     """
 
     host_ip: str = ""
@@ -39,6 +40,7 @@ class Surroundings:
     finished: bool = False
     reason: str = ""
     message: str = ""
+    disrupted: bool = False
     resizing: bool = False
 
 
@@ -107,6 +109,8 @@ def pod_status(pod: Mapping[str, Any], views: Sequence[ContainerView], around: S
         status["observedGeneration"] = pod["metadata"]["generation"]
     status["phase"] = shown
     status["conditions"] = conditions(pod, views, entries, computed, around.sandbox_ready, now)
+    if around.disrupted and not any(c["type"] == DISRUPTED for c in status["conditions"]):
+        status["conditions"].insert(0, disruption_target(around.message, pod["metadata"].get("generation"), now))
     if around.resizing:
         status["conditions"].insert(0, resize_in_progress(pod["metadata"].get("generation"), now))
     if around.reason and around.finished:

@@ -43,6 +43,7 @@ class Registration:
         self._lease: Object | None = None
         self._reported = 0.0
         self._images: Sequence[Image] = ()
+        self._not_ready = ""
 
     async def register(self) -> Object:
         """The Node as the API has it, Ready."""
@@ -69,10 +70,16 @@ class Registration:
     def _write_status(self, now: float) -> None:
         live = self._client.get("nodes", "", self.facts.name)
         before = live.get("status") or {}
-        status = {**before, **node_status(self.facts, self._images, now, before)}
+        status = {**before, **node_status(self.facts, self._images, now, before, self._not_ready)}
         if status != before:
             live = self._client.update_status("nodes", "", {**live, "status": status})
         self.node, self._reported = live, now
+
+    def say_not_ready(self, why: str) -> None:
+        """From now on the Node is not Ready."""
+        self._not_ready = why
+        self._write_status(self._clock.now())
+        self._client.writes.clear()
 
     def renew(self) -> None:
         """Say that the node lives."""

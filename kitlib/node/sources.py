@@ -19,6 +19,7 @@ from ..client.informer import Informer
 from ..client.transport import WatchSource
 from ..objects.clock import Clock
 from ..objects.errors import StatusError
+from .tokens import TokenManager
 
 Object = dict[str, Any]
 Sink = Callable[[str, "Object | None", "Object | None"], None]
@@ -95,10 +96,11 @@ class PodRouter:
 
 
 class ClusterSource:
-    """ConfigSource and VolumeSource over a client.  Reads are calls in this process, so nothing is cached."""
+    """ConfigSource and VolumeSource over a client.  Reads are calls in this process: nothing but tokens is kept."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, clock: Clock) -> None:
         self._client = client
+        self._tokens = TokenManager(client, clock)
 
     def config_map(self, namespace: str, name: str) -> Object | None:
         return self._get("configmaps", namespace, name)
@@ -111,19 +113,8 @@ class ClusterSource:
 
     def service_account_token(self, namespace: str, account: str, pod: Mapping[str, Any],
                               projection: Mapping[str, Any]) -> str:
-        """A token that is bound to this Pod (TokenRequest)."""
-        audience = projection.get("audience")
-        request = {
-            "kind": "TokenRequest", "apiVersion": "authentication.k8s.io/v1", "metadata": {},
-            "spec": {"audiences": [audience] if audience else [],
-                     "expirationSeconds": projection.get("expirationSeconds", 3600),
-                     "boundObjectRef": {"kind": "Pod", "apiVersion": "v1", "name": pod["metadata"]["name"],
-                                        "uid": pod["metadata"]["uid"]}}}
-        try:
-            answer = self._client.create("serviceaccounts", namespace, request, name=account, subresource="token")
-        except StatusError as error:
-            raise OSError(f"failed to fetch token: {error.message}") from error
-        return answer["status"]["token"]
+        """A token that is bound to this Pod, and fresh."""
+        return self._tokens.token(namespace, account, pod, projection)
 
     def persistent_volume(self, namespace: str, claim: str) -> Object | None:
         found = self._get("persistentvolumeclaims", namespace, claim)

@@ -1,6 +1,6 @@
 """Volumes on the node: every volume of a Pod becomes a directory (or file) of this machine, mounted into containers.
 
-    emptyDir                        an empty directory that lives as long as the Pod
+    emptyDir                        an empty directory that lives as long as the Pod; in memory, if it asks for it
     configMap secret downwardAPI    files, written anew when the object changes
     projected                       several of those in one directory, and the ServiceAccount's token
     hostPath                        a path of the machine
@@ -18,9 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from .atomic_writer import File, write_files
+from .atomic_writer import File, shows, write_files
 from .env import ConfigSource, Facts, expand
 from .fields import ConfigError, field_value, resource_value
+from .memory_volumes import MemoryVolumes
 
 Object = Mapping[str, Any]
 DEFAULT_MODE = 0o644
@@ -125,8 +126,8 @@ def _downward(pod: Object, items: Any, mode: int, facts: Facts) -> dict[str, Fil
 class VolumeManager:
     """The volumes of one Pod, below its directory."""
 
-    def __init__(self, directory: Path, source: VolumeSource) -> None:
-        self._directory, self._source = directory, source
+    def __init__(self, directory: Path, source: VolumeSource, memory: MemoryVolumes | None = None) -> None:
+        self._directory, self._source, self._memory = directory, source, memory
         self._written: dict[str, dict[str, File]] = {}
 
     def prepare(self, pod: Object, facts: Facts) -> dict[str, Prepared]:
@@ -143,11 +144,11 @@ class VolumeManager:
         """Write changed files of configMap, secret, downwardAPI and projected volumes.  True if any changed."""
         changed = False
         for volume in pod["spec"].get("volumes") or ():
-            if volume["name"] not in self._written or _has_token(volume):
+            if volume["name"] not in self._written:
                 continue
             try:
                 files = payload(pod, volume, self._source, facts)
-            except (VolumeError, ConfigError):
+            except (VolumeError, ConfigError, OSError):
                 continue  # a deleted ConfigMap leaves the files of a running Pod as they were
             if files is not None and files != self._written[volume["name"]]:
                 self._write(volume["name"], files)
@@ -167,11 +168,17 @@ class VolumeManager:
         if "persistentVolumeClaim" in volume:
             return self._claim(pod, volume["persistentVolumeClaim"])
         if "emptyDir" in volume or "ephemeral" in volume or set(volume) == {"name"}:
-            place = self._place("empty-dir", name)
+            place = self._in_memory(pod, volume) or self._place("empty-dir", name)
             place.mkdir(parents=True, exist_ok=True)
+            place.chmod(0o777)  # whichever user a container runs as
             return Prepared(place)
         kind = next(k for k in volume if k != "name")
         raise VolumeError(f"volumes of type {kind} are not available on this node")
+
+    def _in_memory(self, pod: Object, volume: Object) -> Path | None:
+        if self._memory is None or (volume.get("emptyDir") or {}).get("medium") != "Memory":
+            return None
+        return self._memory.prepare(pod["metadata"]["uid"], volume["name"])
 
     def _claim(self, pod: Object, spec: Object) -> Prepared:
         claim = spec["claimName"]
@@ -186,15 +193,12 @@ class VolumeManager:
         return Prepared(path, bool(spec.get("readOnly")))
 
     def _write(self, name: str, files: dict[str, File]) -> None:
-        write_files(self._place("files", name), files)
+        if not shows(self._place("files", name), files):
+            write_files(self._place("files", name), files)
         self._written[name] = files
 
     def _place(self, kind: str, name: str) -> Path:
         return self._directory / "volumes" / kind / name
-
-
-def _has_token(volume: Object) -> bool:
-    return any("serviceAccountToken" in s for s in (volume.get("projected") or {}).get("sources") or ())
 
 
 def _host_path(spec: Object) -> Path:

@@ -15,21 +15,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
 from typing import Any
 
 from ..objects.errors import StatusError
 from ..runtime.cri import ContainerStatus, PodSandboxStatus, RuntimeError_
 from . import lifecycle
-from .containers import ContainerView, Waiting, grace_period, pod_key
+from .containers import ContainerView, grace_period, is_deleting, is_newer, pod_key
 from .context import NodeContext
+from .crashloop import CrashLoop
 from .killing import Killer
 from .pod_sandbox import PodSandbox, SandboxRefused
 from .pod_status import TERMINAL, Surroundings, pod_status
 from .probes import LIVENESS, STARTUP
 from .runs import Runs, lost
 from .starter import Starter, resize_text
-from .starting import SHOWN
 from .status_writer import write_status
 from .termination import message_file, termination_message
 
@@ -56,14 +55,14 @@ class PodWorker:
         self._killer = Killer(node.runtime, node.handlers, node.clock, self._say)
         self._wake = asyncio.Event()
         self._starter = Starter(node, self.sandbox, self.runs, self._killer, self._say, self._probe_changed,
-                                lambda: self._ending is not None or _deleting(self.pod))
+                                lambda: self._ending is not None or is_deleting(self.pod))
         self._ending: lifecycle.Finish | None = None
         self._resizing = self._killing = False
         self._ended = False        # nothing of the Pod runs any more
         self._deleted = False      # the object is gone from the API
         self._delete_sent = False
         self._cut = False          # a step was interrupted halfway: the runtime knows more than we do
-        self._announced: dict[str, tuple[int, float]] = {}  # container → (attempt, when to show CrashLoopBackOff)
+        self._crash_loop = CrashLoop(self._say)
         self._step: asyncio.Task[float | None] | None = None
         if (pod.get("status") or {}).get("phase") in TERMINAL:
             self._ending = lifecycle.Finish()
@@ -87,14 +86,17 @@ class PodWorker:
 
     def update(self, pod: dict[str, Any]) -> None:
         """The Pod as the API shows it now."""
-        if not _newer(pod, self.pod):
+        if not is_newer(pod, self.pod):
             return
         shorter = bool(self.pod["metadata"].get("deletionTimestamp")) and grace_period(pod) < grace_period(self.pod)
-        ends = _deleting(pod) and not _deleting(self.pod)
+        ends = is_deleting(pod) and not is_deleting(self.pod)
         if pod["metadata"].get("generation") != self.pod["metadata"].get("generation") or ends or \
                 pod.get("status") != self.pod.get("status"):
             self._wake.set()
+        meta, before = pod["metadata"], self.pod["metadata"]
         self.pod = pod
+        if any(meta.get(shown) != before.get(shown) for shown in ("labels", "annotations")):
+            self.refresh_volumes()   # a downward API volume shows them
         if ends or shorter:
             self._interrupt()
 
@@ -117,6 +119,17 @@ class PodWorker:
             except (PodGone, Interrupted, StatusError) as error:
                 log.debug("pod %s: %s", pod_key(self.pod), error)
 
+    def end(self, how: lifecycle.Finish) -> None:
+        """The kubelet ends the Pod: it used too much, or the node shuts down."""
+        if self._ending is None and not self._ended:
+            self._ending = how
+            self._interrupt()
+
+    @property
+    def ended(self) -> bool:
+        """Nothing of it runs any more."""
+        return self._ended
+
     def sandbox_lost(self) -> None:
         """The runtime has forgotten the sandbox: a new one is made if a container is to run."""
         self.sandbox.lost()
@@ -124,10 +137,14 @@ class PodWorker:
 
     def configuration_changed(self) -> None:
         """A ConfigMap or Secret of the Pod's namespace changed: new files, and another try for what failed."""
-        self.sandbox.refresh_volumes(self.pod)
+        self.refresh_volumes()
         self._starter.configuration_changed()
         self.sandbox.retry_at = 0.0
         self._wake.set()
+
+    def refresh_volumes(self) -> None:
+        if not self._ended:
+            self.sandbox.refresh_volumes(self.pod)
 
     # -- the loop ---------------------------------------------------------------------------------------------
 
@@ -181,7 +198,7 @@ class PodWorker:
             self._step.cancel()
 
     async def _next(self) -> float | None:
-        if self._deleted or self._ending is not None or _deleting(self.pod):
+        if self._deleted or self._ending is not None or is_deleting(self.pod):
             return await self._terminate()
         return await self._sync()
 
@@ -219,7 +236,7 @@ class PodWorker:
         for kill in kills:
             await self._kill(views[kill.name], kill)
         for start in starts:
-            if _deleting(self.pod):
+            if is_deleting(self.pod):
                 raise Interrupted
             if not await self._starter.start(self.pod, views[start.name], start.attempt):
                 break
@@ -253,18 +270,11 @@ class PodWorker:
         return starts, held
 
     def _back_off(self, action: lifecycle.WaitForBackOff, now: float) -> float | None:
-        """The BackOff event at once; CrashLoopBackOff in the status a moment later, so that the end is seen first."""
         view = next(v for v in self.runs.views(self.pod) if v.name == action.name)
-        known = self._announced.get(action.name)
-        meta = self.pod["metadata"]
-        text = f"restarting failed container {action.name} in pod {meta['name']}_{meta['namespace']}({self.uid})"
-        if known is None or known[0] != view.restarts:
-            known = self._announced[action.name] = (view.restarts, min(now + SHOWN, action.until - 0.05))
-            self._say("Warning", "BackOff", f"Back-off {text}", view.field_path)
-        if now >= known[1] and not view.running:
-            self.runs.waiting[action.name] = Waiting("CrashLoopBackOff", f"back-off {_span(action.delay)} {text}")
-            return None
-        return known[1]
+        waiting, again = self._crash_loop.tell(self.pod, view, action.delay, action.until, now)
+        if waiting is not None:
+            self.runs.waiting[action.name] = waiting
+        return again
 
     async def _kill(self, view: ContainerView, kill: lifecycle.Kill) -> None:
         grace = grace_period(self.pod)
@@ -288,11 +298,13 @@ class PodWorker:
             runner = self.runs.probes.get(view.latest.id) if view.latest else None
             if runner is not None:
                 runner.stop(STARTUP, LIVENESS)
-        if ending is not None and ending.reason and not _deleting(self.pod) and not self._deleted:
-            self._say("Normal", ending.reason, ending.message)
+        if ending is not None and ending.reason and ending.event and not is_deleting(self.pod) and not self._deleted:
+            self._say(ending.event, ending.reason, ending.message)
         if not self._deleted:
             self._report()
-        grace = 0.0 if self._deleted and not _deleting(self.pod) else grace_period(self.pod)
+        grace = 0.0 if self._deleted and not is_deleting(self.pod) else grace_period(self.pod)
+        if ending is not None and ending.grace is not None:
+            grace = min(grace, ending.grace)
         views = self.runs.views(self.pod)
         running = [v.latest for v in views if v.running and v.latest is not None]
         self._killing = True
@@ -302,7 +314,7 @@ class PodWorker:
         for status in running:
             self.runs.note(await self._final(status))
         await self.sandbox.stop()
-        if running and ending is not None and not ending.reason and not self._deleted and not _deleting(self.pod):
+        if running and ending is not None and not ending.reason and not self._deleted and not is_deleting(self.pod):
             self._report()
         self._ended = True
         self._finish_up()
@@ -321,7 +333,7 @@ class PodWorker:
         if self._deleted:
             return
         self._report()
-        if _deleting(self.pod) and not self._delete_sent:
+        if is_deleting(self.pod) and not self._delete_sent:
             meta = self.pod["metadata"]
             try:
                 self.node.client.delete("pods", meta["namespace"], meta["name"], uid=self.uid, grace=0)
@@ -352,16 +364,16 @@ class PodWorker:
                 host_ip=self.node.host_ip, pod_ip=self.sandbox.ip if address else "",
                 sandbox_ready=self.sandbox.ready, finished=self._ended,
                 reason=ending.reason if ending else "", message=ending.message if ending else "",
-                resizing=self._resizing)
+                disrupted=ending is not None and ending.disrupted, resizing=self._resizing)
             return pod_status(live, self.runs.views(live), around, self.node.clock.now())
 
         self.node.client.cause = int(self.pod["metadata"].get("resourceVersion") or 0)
-        was_deleting = _deleting(self.pod)
+        was_deleting = is_deleting(self.pod)
         after = write_status(self.node.client, self.pod, compute)
         if after is None:
             raise PodGone
         self.pod = after
-        if _deleting(after) and not was_deleting:
+        if is_deleting(after) and not was_deleting:
             self._wake.set()
             raise Interrupted
 
@@ -379,20 +391,6 @@ class PodWorker:
         return termination_message(spec, file, self.sandbox.log_path(status), status.exit_code)
 
 
-def _deleting(pod: Mapping[str, Any]) -> bool:
-    return bool(pod["metadata"].get("deletionTimestamp"))
-
-
-def _newer(pod: Mapping[str, Any], than: Mapping[str, Any]) -> bool:
-    return int(pod["metadata"].get("resourceVersion") or 0) > int(than["metadata"].get("resourceVersion") or 0)
-
-
 def _earliest(*times: float | None) -> float | None:
     known = [t for t in times if t is not None]
     return min(known) if known else None
-
-
-def _span(seconds: float) -> str:
-    """10s, 40s, 2m40s, 5m0s, as Go prints a duration."""
-    minutes, rest = divmod(int(seconds), 60)
-    return f"{minutes}m{rest}s" if minutes else f"{rest}s"

@@ -62,8 +62,11 @@ class ServiceAccountTokens:
 
     def create(self, account: dict[str, Any], audiences: Collection[str], seconds: int,
                bound: tuple[str, dict[str, Any]] | None = None,
-               node: dict[str, Any] | None = None) -> tuple[str, float]:
-        """A token for a ServiceAccount, and when it expires.  bound: ("pod", the Pod) and such."""
+               node: dict[str, Any] | None = None, *, warn_after: int = 0) -> tuple[str, float]:
+        """A token for a ServiceAccount, and when it expires.  bound: ("pod", the Pod) and such.
+
+        warn_after: after so many seconds it should have been renewed, though it still holds.
+        """
         meta, now = account["metadata"], int(self._api.clock.now())
         about: dict[str, Any] = {"namespace": meta["namespace"],
                                  "serviceaccount": {"name": meta["name"], "uid": meta["uid"]}}
@@ -71,6 +74,8 @@ class ServiceAccountTokens:
             about[bound[0]] = {"name": bound[1]["metadata"]["name"], "uid": bound[1]["metadata"]["uid"]}
         if node is not None:
             about["node"] = {"name": node["metadata"]["name"], "uid": node["metadata"]["uid"]}
+        if warn_after:
+            about["warnafter"] = now + warn_after
         claims = {"aud": list(audiences), "exp": now + seconds, "iat": now, "iss": self._api.config.issuer,
                   "jti": new_uid(), "kubernetes.io": about, "nbf": now,
                   "sub": f"system:serviceaccount:{meta['namespace']}:{meta['name']}"}

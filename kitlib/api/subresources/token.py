@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from kitlib.api import decode, respond
+from kitlib.api.admission.serviceaccounts import EXPIRES
 from kitlib.api.call import Call
 from kitlib.api.kind import Kind
 from kitlib.api.request import Response
@@ -20,6 +21,7 @@ from kitlib.objects.errors import bad_request, conflict, invalid, not_found
 
 TOKEN_REQUEST = Kind("authentication.k8s.io", "v1", "TokenRequest", "tokenrequests", virtual=True)
 DEFAULT_SECONDS, MIN_SECONDS = 3600, 600
+EXTENDED_SECONDS = 365 * 24 * 3600  # --service-account-extend-token-expiration
 REFERENCES = {("v1", "Pod"): "pods", ("v1", "Secret"): "secrets", ("v1", "Node"): "nodes"}
 
 
@@ -38,8 +40,12 @@ def token(call: Call) -> Response:
             "spec.expirationSeconds", seconds, f"may not specify a duration beyond {limit}")])
     reference = spec.setdefault("boundObjectRef", None)
     bound, node = _bound(call, meta, reference)
-    text, expires = call.api.authenticator.accounts.create(account, spec["audiences"], seconds, bound, node)
-    request["status"] = {"token": text, "expirationTimestamp": rfc3339(expires)}
+    lasts = seconds
+    if seconds == EXPIRES and "pod" in (bound or ()) and set(spec["audiences"]) <= {config.issuer}:
+        lasts = EXTENDED_SECONDS  # for programs that read their token but once; a kubelet renews it all the same
+    text, expires = call.api.authenticator.accounts.create(account, spec["audiences"], lasts, bound, node,
+                                                                  warn_after=seconds if lasts != seconds else 0)
+    request["status"] = {"token": text, "expirationTimestamp": rfc3339(expires - lasts + seconds)}
     return respond.obj(call, request, 201)
 
 
