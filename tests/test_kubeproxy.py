@@ -10,7 +10,7 @@ from node_scenario import Api
 
 from kitlib.client.informer import Informer
 from kitlib.network.kubeproxy import KubeProxy, desired_state, node_addresses
-from kitlib.network.service_ports import needs_proxy, service_ports
+from kitlib.network.service_ports import cluster_endpoints, endpoints_for, needs_proxy, service_ports
 from kitlib.node.sources import Pump
 from kitlib.objects.clock import FakeClock
 
@@ -95,6 +95,51 @@ def test_session_affinity_is_given_in_seconds() -> None:
     timed = service(sessionAffinity="ClientIP", sessionAffinityConfig={"clientIP": {"timeoutSeconds": 60}})
     ages = [desired_state(service_ports([s], []), {})[0]["session_affinity"] for s in (service(), sticky, timed)]
     assert ages == [0, 10800, 60]
+
+
+def hinted(ip: str, node: str, *, zones: tuple[str, ...] = (), nodes: tuple[str, ...] = (), **conditions: bool
+           ) -> dict[str, Any]:
+    hints = {"forZones": [{"name": z} for z in zones], "forNodes": [{"name": n} for n in nodes]}
+    return {**endpoint(ip, node, **conditions), "hints": {key: value for key, value in hints.items() if value}}
+
+
+def chosen(slices: dict[str, Any], node: str, zone: str) -> list[str]:
+    (port,) = service_ports([service()], [slices])
+    return [e.ip for e in cluster_endpoints(port.endpoints, node, zone)]
+
+
+def test_hints_keep_traffic_in_its_zone_or_on_its_node() -> None:
+    zones = slice_of("web", hinted("10.0.0.1", "n1", zones=("a",)), hinted("10.0.0.2", "n2", zones=("b",)),
+                     hinted("10.0.0.3", "n3", zones=("b",)))
+    assert chosen(zones, "n1", "a") == ["10.0.0.1"]
+    assert chosen(zones, "n9", "b") == ["10.0.0.2", "10.0.0.3"]
+    nodes = slice_of("web", hinted("10.0.0.1", "n1", zones=("a",), nodes=("n1",)),
+                     hinted("10.0.0.2", "n2", zones=("a",), nodes=("n2",)))
+    assert chosen(nodes, "n2", "a") == ["10.0.0.2"]
+    assert chosen(nodes, "n3", "a") == ["10.0.0.1", "10.0.0.2"]
+
+
+def test_hints_that_would_leave_a_caller_with_nothing_are_ignored() -> None:
+    zones = slice_of("web", hinted("10.0.0.1", "n1", zones=("a",)), hinted("10.0.0.2", "n2", zones=("b",)))
+    assert chosen(zones, "n5", "c") == ["10.0.0.1", "10.0.0.2"]
+    assert chosen(zones, "n5", "") == ["10.0.0.1", "10.0.0.2"]
+    half = slice_of("web", hinted("10.0.0.1", "n1", zones=("a",)), endpoint("10.0.0.2", "n2"))
+    assert chosen(half, "n1", "a") == ["10.0.0.1", "10.0.0.2"]
+    unready = slice_of("web", hinted("10.0.0.1", "n1", zones=("a",)), endpoint("10.0.0.2", "n2", ready=False))
+    assert chosen(unready, "n1", "a") == ["10.0.0.1"]
+    dying = slice_of("web", endpoint("10.0.0.2", "n2", ready=False, serving=True, terminating=True))
+    assert chosen(dying, "n1", "a") == ["10.0.0.2"]
+
+
+def test_each_traffic_policy_is_for_its_own_kind_of_traffic() -> None:
+    slices = slice_of("web", endpoint("10.0.0.1", "n1"), endpoint("10.0.0.2", "n2"))
+    (inside,) = service_ports([service(internalTrafficPolicy="Local")], [slices])
+    (outside,) = service_ports([service(externalTrafficPolicy="Local", type="NodePort")], [slices])
+    assert [e.ip for e in endpoints_for(inside, "n1")] == ["10.0.0.1"]
+    assert [e.ip for e in endpoints_for(inside, "n3")] == []
+    assert [e.ip for e in endpoints_for(inside, "n1", external=True)] == ["10.0.0.1", "10.0.0.2"]
+    assert [e.ip for e in endpoints_for(outside, "n1")] == ["10.0.0.1", "10.0.0.2"]
+    assert [e.ip for e in endpoints_for(outside, "n1", external=True)] == ["10.0.0.1"]
 
 
 def test_pods_of_simulated_nodes_are_never_dialled() -> None:

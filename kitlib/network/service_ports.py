@@ -3,7 +3,14 @@
     Service web (ports http, metrics) ─┐      ServicePort default/web:http    → 10.0.0.2:8080, 10.0.0.3:8080
     EndpointSlices of web ─────────────┴──▶   ServicePort default/web:metrics → 10.0.0.2:9090, 10.0.0.3:9090
 
-All three modes of the proxy (userspace, iptables, nftables) begin with this list; what they do with it differs.
+All modes of the proxy (userspace, iptables, ipvs, nftables) begin with this list; what they do with it differs.
+Which of the endpoints a connection may take depends on where it begins and on how it was addressed:
+
+                          policy Cluster                                Local
+    ClusterIP             cluster_endpoints: all, or those hinted for   local_to: on the caller's node
+    node port, external   the node or its zone                          local_to: on the node that was addressed
+
+`endpoints_for` is that table as a function.
 Source: pkg/proxy/serviceport.go, pkg/proxy/endpoint.go, pkg/proxy/topology.go.
 """
 
@@ -28,6 +35,8 @@ class ProxyEndpoint:
     serving: bool = True
     terminating: bool = False
     node: str = ""
+    zone_hints: tuple[str, ...] = ()   # whose traffic it is meant for, by the slice's hints
+    node_hints: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return f"{self.ip}:{self.port}"
@@ -71,6 +80,31 @@ def local_to(endpoints: Iterable[ProxyEndpoint], node: str) -> list[ProxyEndpoin
     return usable(e for e in endpoints if e.node == node)
 
 
+def cluster_endpoints(endpoints: Iterable[ProxyEndpoint], node: str = "", zone: str = "") -> list[ProxyEndpoint]:
+    """The usable ones for a caller on this node, for a traffic policy of Cluster.
+
+    Hints count only if every ready endpoint has one and at least one is for this caller; else they are ignored, all
+    of them, so that no caller is left without an endpoint.
+    """
+    known = list(endpoints)
+    ready = [e for e in known if e.ready]
+    if ready and all(e.node_hints for e in ready) and any(node in e.node_hints for e in ready):
+        return [e for e in ready if node in e.node_hints]
+    if ready and all(e.zone_hints for e in ready) and any(zone in e.zone_hints for e in ready):
+        return [e for e in ready if zone in e.zone_hints]
+    return usable(known)
+
+
+def endpoints_for(port: ServicePort, node: str, zone: str = "", *, external: bool = False) -> list[ProxyEndpoint]:
+    """Where a connection that enters the network at this node may go.
+
+    external: it was addressed to a node port, an external address or a load balancer's, and comes from outside.
+    """
+    if port.external_local if external else port.internal_local:
+        return local_to(port.endpoints, node)
+    return cluster_endpoints(port.endpoints, node, zone)
+
+
 def service_ports(services: Iterable[Object], slices: Iterable[Object]) -> list[ServicePort]:
     """All ports of all Services that need a proxy, ordered by name."""
     by_service: dict[tuple[str, str], list[Object]] = {}
@@ -106,7 +140,8 @@ def _port(service: Object, port: Object, slices: Iterable[Object]) -> ServicePor
         cluster_ips=tuple(spec.get("clusterIPs") or (spec["clusterIP"],)), port=port["port"],
         node_port=port.get("nodePort", 0) if external else 0,
         external_ips=tuple(spec.get("externalIPs") or ()),
-        load_balancer_ips=tuple(i["ip"] for i in ingress if i.get("ip")),
+        # ipMode Proxy: the balancer ends connections itself, so inside the cluster its address must lead to it, too
+        load_balancer_ips=tuple(i["ip"] for i in ingress if i.get("ip") and i.get("ipMode", "VIP") == "VIP"),
         source_ranges=tuple(spec.get("loadBalancerSourceRanges") or ()),
         affinity=_affinity(spec), external_local=spec.get("externalTrafficPolicy") == "Local",
         internal_local=spec.get("internalTrafficPolicy") == "Local",
@@ -127,10 +162,13 @@ def _endpoints(slices: Iterable[Object], port_name: str, protocol: str) -> Itera
             if (port.get("name") or "") != port_name or port.get("protocol", "TCP") != protocol or not port.get("port"):
                 continue
             for endpoint in slice_.get("endpoints") or ():
+                hints = endpoint.get("hints") or {}
                 conditions = endpoint.get("conditions") or {}
                 ready = conditions.get("ready") is not False
                 serving = conditions.get("serving")
                 # Only the first address counts: all addresses of one endpoint are the same place.
                 yield ProxyEndpoint(endpoint["addresses"][0], port["port"], ready,
                                     ready if serving is None else serving, bool(conditions.get("terminating")),
-                                    endpoint.get("nodeName") or "")
+                                    endpoint.get("nodeName") or "",
+                                    tuple(hint["name"] for hint in hints.get("forZones") or ()),
+                                    tuple(hint["name"] for hint in hints.get("forNodes") or ()))
