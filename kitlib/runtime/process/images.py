@@ -49,6 +49,10 @@ class ImageSource(Protocol):
         """The full name: nginx → docker.io/library/nginx:latest."""
         ...
 
+    async def fetch(self, name: str) -> None:
+        """Bring what `pull` needs onto this machine; it may take its time."""
+        ...
+
     def pull(self, name: str, directory: str) -> ImageConfig:
         """Make the image ready under `directory`, if it is not yet."""
         ...
