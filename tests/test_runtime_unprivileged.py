@@ -26,6 +26,15 @@ def test_pods_addresses_and_the_proxy_work_without_privileges(place: str) -> Non
     assert "skipped" not in done.stdout
 
 
+@pytest.mark.timeout(200)
+@pytest.mark.parametrize(("place", "only", "count"), [("laptop", "", 7), ("binder", "no_files or outlives", 2)])
+def test_a_pods_containers_share_what_they_should_without_privileges(place: str, only: str, count: int) -> None:
+    done = unprivileged.pytest(place, "--noconftest", "tests/test_runtime_podspace.py", "-k", only)
+    assert done.returncode == 0, done.stdout[-5000:]
+    assert f"{count} passed" in done.stdout
+    assert "skipped" not in done.stdout
+
+
 _FALLBACK = """
 from process_pods import http_get, run
 

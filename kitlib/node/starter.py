@@ -56,9 +56,11 @@ class Starter:
         if died is not None:
             self._node.restarts.next(lifecycle.backoff_key(pod, view.spec), died, self._node.clock.now())
         try:
+            target = self._runs.latest(view.spec.get("targetContainerName", ""))
             status = await start_container(
                 self._node, pod, view.spec, attempt, self._sandbox.id, self._sandbox.ip, self._sandbox.volumes,
-                lambda kind, reason, message: self._say(kind, reason, message, view.field_path), self._runs.note)
+                lambda kind, reason, message: self._say(kind, reason, message, view.field_path), self._runs.note,
+                target.id if target else "")
             self._retry.pop(name, None)
             await self._after_start(pod, view, status)
         except StartRefused as refused:

@@ -54,15 +54,20 @@ SHOWN = 1.0    # how long ErrImagePull is to be seen before it becomes ImagePull
 
 
 async def start_container(node: NodeContext, pod: Object, container: Object, attempt: int, sandbox_id: str,
-                          pod_ip: str, volumes: Mapping[str, Prepared], say: Say, noted: Noted) -> ContainerStatus:
-    """The running container.  `noted` hears of every state on the way; raises StartRefused."""
+                          pod_ip: str, volumes: Mapping[str, Prepared], say: Say, noted: Noted,
+                          target: str = "") -> ContainerStatus:
+    """The running container.  `noted` hears of every state on the way; raises StartRefused.
+
+    target: the id of the container whose process numbers an ephemeral one shares (targetContainerName).
+    """
     try:
         await node.images.ensure(pod["metadata"]["uid"], dict(container), say)
     except ImageRefused as refused:
         soon = SHOWN if refused.reason == "ErrImagePull" else RETRY
         raise StartRefused(refused.reason, refused.message, refused.retry_at or node.clock.now() + soon) from refused
     try:
-        config = container_config(node, pod, container, attempt, node.facts(pod_ip), volumes)
+        config = replace(container_config(node, pod, container, attempt, node.facts(pod_ip), volumes),
+                         pid_mode="TARGET" if target else pid_mode(pod), target_id=target)
     except (ConfigError, VolumeError) as error:
         say("Warning", "Failed", f"Error: {error}")
         raise StartRefused("CreateContainerConfigError", str(error), node.clock.now() + RETRY) from error
@@ -111,6 +116,13 @@ def container_config(node: NodeContext, pod: Object, container: Object, attempt:
         readonly_rootfs=bool(context.get("readOnlyRootFilesystem")), resources=resources(container),
         labels={**labels(pod, node.name), LABEL_CONTAINER_NAME: container["name"]},
         annotations={ANNOTATION_HASH: spec_hash(container)})
+
+
+def pid_mode(pod: Object) -> str:
+    """The CRI's NamespaceMode for process numbers."""
+    if pod["spec"].get("hostPID"):
+        return "NODE"
+    return "POD" if pod["spec"].get("shareProcessNamespace") else "CONTAINER"
 
 
 def _mounts(node: NodeContext, pod: Object, container: Object, attempt: int, env: Mapping[str, str],

@@ -109,6 +109,8 @@ class ContainerConfig:
     run_as_group: int | None = None
     readonly_rootfs: bool = False
     resources: Resources = Resources()
+    pid_mode: str = "CONTAINER"  # NamespaceOption.pid: POD (one for all its containers), CONTAINER, NODE, TARGET
+    target_id: str = ""  # TARGET: whose process numbers to share
     labels: Mapping[str, str] = field(default_factory=dict)
     annotations: Mapping[str, str] = field(default_factory=dict)
 

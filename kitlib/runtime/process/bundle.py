@@ -115,5 +115,7 @@ def build(image: ImageConfig, config: ContainerConfig, sandbox: PodSandboxConfig
         "stdin_once": config.stdin_once,
         "tty": config.tty,
         "stop_signal": int(signal.Signals[image.stop_signal]),
+        "pid_mode": config.pid_mode,
+        "target": config.target_id,
         "memory_limit": config.resources.memory_limit_in_bytes,
     }

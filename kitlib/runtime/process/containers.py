@@ -12,11 +12,12 @@ Source: containerd's internal/cri/server (container_start.go, container_stop.go,
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from kitlib.runtime.process import processes
@@ -24,6 +25,7 @@ from kitlib.runtime.process.isolation import Isolation
 from kitlib.runtime.process.logs import LogWriter
 from kitlib.runtime.process.loop import Loop
 from kitlib.runtime.process.paths import remove_tree
+from kitlib.runtime.process.podspace import PodSpace
 from kitlib.runtime.process.task import Task
 
 CREATED, RUNNING, EXITED = "CONTAINER_CREATED", "CONTAINER_RUNNING", "CONTAINER_EXITED"
@@ -32,9 +34,11 @@ Done = Callable[[str], None]
 
 
 class Container:
-    def __init__(self, identity: str, sandbox: str, config: Mapping[str, Any], spec: Mapping[str, Any], directory: str,
-                 loop: Loop, reap: dict[int, Task], isolation: Isolation, changed: Callable[[Container], None]) -> None:
-        self.id, self.sandbox, self.config, self.spec, self.directory = identity, sandbox, config, dict(spec), directory
+    def __init__(self, identity: str, sandbox: Sandbox, config: Mapping[str, Any], spec: Mapping[str, Any],
+                 directory: str, loop: Loop, reap: dict[int, Task], isolation: Isolation,
+                 changed: Callable[[Container], None], target: Container | None = None) -> None:
+        self.id, self.config, self.spec, self.directory = identity, config, dict(spec), directory
+        self.sandbox, self._space, self._target = sandbox.id, sandbox.space, target
         self.root = directory + "/root"
         self._loop, self._reap, self._isolation, self._changed = loop, reap, isolation, changed
         self.state = CREATED
@@ -47,6 +51,9 @@ class Container:
         self.task = self.new_task()
         self._log: LogWriter | None = None
         self._mark = "" if isolation.namespaces else directory
+        # With process numbers of its own, the kernel ends all of it with its first process, and keeps init's rules.
+        self._own_pids = isolation.namespaces and spec["pid_mode"] == "CONTAINER"
+        self._mounts = 0  # its mount namespace: what tells its processes from those it shares numbers with
         os.makedirs(self.root, exist_ok=True)
 
     def describe(self) -> dict[str, Any]:
@@ -79,14 +86,32 @@ class Container:
                 done(why)
                 return
             self.state, self.started_at = RUNNING, time.time()
+            self._mounts = processes.mount_namespace(self.task.pid) if self._shares_pids else 0
             self._changed(self)
             done("")
 
         self.task.on_started, self.task.on_output, self.task.on_exited = on_started, self._on_output, self._on_exited
         try:
-            self.task.start(tuple(self.spec["argv"]), stdin=self.spec["stdin"], tty=self.spec["tty"])
+            with self._joined() as shared:
+                self.task.start(tuple(self.spec["argv"]), stdin=self.spec["stdin"], tty=self.spec["tty"], shared=shared)
+            self._space.remember(self.task.pid)
         except OSError as error:  # no more processes, no more descriptors
             on_started(str(error.strerror))
+
+    @contextlib.contextmanager
+    def _joined(self) -> Iterator[dict[str, int]]:
+        """The namespaces to enter: the Pod's, and with `kubectl debug --target` another container's processes."""
+        shared = self._space.joined(share_pids=self.spec["pid_mode"] == "POD")
+        if self._target is None or not self._isolation.namespaces:
+            yield shared
+            return
+        if self._target.state != RUNNING:
+            raise OSError(errno.ESRCH, f"target container {self._target.id} is not running")
+        fd = os.open(f"/proc/{self._target.task.pid}/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            yield {**shared, "pid": fd}
+        finally:
+            os.close(fd)
 
     def _on_output(self, stream: int, data: bytes) -> None:
         if self._log is not None:
@@ -95,8 +120,7 @@ class Container:
             watcher(stream, data)
 
     def _on_exited(self, code: int) -> None:
-        if not self._isolation.namespaces:  # with them, the kernel has ended the rest
-            processes.kill_all(self._roots(), self._mark)
+        self._kill_all()
         reason = self.reason or ("Completed" if code == 0 else "Error")
         self._end(code, reason, self.message)
 
@@ -114,18 +138,36 @@ class Container:
 
     # Signals.
 
+    @property
+    def _shares_pids(self) -> bool:
+        return self._isolation.namespaces and not self._own_pids
+
+    def join_space(self) -> dict[str, int]:
+        """What an exec session has to know of the Pod's namespaces."""
+        return self._space.joined(share_pids=False)
+
     def _roots(self) -> list[int]:
         return [task.pid for task in (self.task, *self.execs) if task.pid]
+
+    def _members(self, snapshot: dict[int, processes.Process]) -> list[processes.Process]:
+        if self._shares_pids:
+            return processes.mounted(self._mounts, snapshot)
+        return processes.members(self._roots(), self._mark, snapshot)
+
+    def _kill_all(self) -> None:
+        """What is left of it; with process numbers of its own the kernel has done that."""
+        if not self._own_pids:
+            processes.kill_all(self._members)
 
     def signal(self, number: int) -> None:
         """A signal to the container's first process, which gets it only if it has a handler (see processes.handles)."""
         if self.state != RUNNING:
             return
         if number == signal.SIGKILL:
-            if self._isolation.namespaces:
+            if self._own_pids:
                 processes.send(self.task.pid, number)
             else:
-                processes.kill_all(self._roots(), self._mark)
+                self._kill_all()
         elif self._isolation.namespaces or processes.handles(self.task.pid, number):
             processes.send(self.task.pid, number)
 
@@ -159,7 +201,7 @@ class Container:
     def usage(self, snapshot: dict[int, processes.Process] | None = None) -> tuple[int, int]:
         if self.state != RUNNING:
             return 0, 0
-        return processes.usage(processes.members(self._roots(), self._mark, snapshot or processes.snapshot()))
+        return processes.usage(self._members(snapshot or processes.snapshot()))
 
     def enforce_memory(self, snapshot: dict[int, processes.Process]) -> None:
         """No cgroup here: a container over its limit is killed when the daemon next looks."""
@@ -177,10 +219,10 @@ class Container:
 
 
 class Sandbox:
-    """A Pod's place: its address, its hostname and the containers in it."""
+    """A Pod's place: its address, its hostname, what its containers share."""
 
-    def __init__(self, identity: str, config: Mapping[str, Any]) -> None:
-        self.id, self.config = identity, config
+    def __init__(self, identity: str, config: Mapping[str, Any], space: PodSpace) -> None:
+        self.id, self.config, self.space = identity, config, space
         self.created_at = time.time()
         self.ready = True
 

@@ -32,6 +32,7 @@ from kitlib.runtime.process.containers import Container, Sandbox
 from kitlib.runtime.process.isolation import discover
 from kitlib.runtime.process.loop import Loop
 from kitlib.runtime.process.paths import remove_tree, socket_path
+from kitlib.runtime.process.podspace import PodSpace
 from kitlib.runtime.process.task import Task
 
 VERSION = 1
@@ -159,28 +160,39 @@ class Daemon:
         if self._stopping:
             raise Refused("RuntimeUnavailable", "the runtime is shutting down")
         identity = os.urandom(32).hex()
-        self.sandboxes[identity] = Sandbox(identity, config)
+        space = PodSpace(self.isolation, f"{self._state}/sandboxes/{identity}")
+        self.sandboxes[identity] = Sandbox(identity, config, space)
         reply(identity)
 
     def do_stop_pod_sandbox(self, reply: Reply, sandbox: str) -> None:
         if sandbox in self.sandboxes:  # as in the CRI, stopping what is gone is no error
             self.sandboxes[sandbox].ready = False
-        self._after([container.stop for container in self._containers_of(sandbox)], reply, 0.0)
+
+        def stopped(_: Any) -> None:
+            if sandbox in self.sandboxes:
+                self.sandboxes[sandbox].space.close()
+            reply(None)
+
+        self._after([container.stop for container in self._containers_of(sandbox)], stopped, 0.0)
 
     def do_remove_pod_sandbox(self, reply: Reply, sandbox: str) -> None:
         def removed(_: Any) -> None:
-            self.sandboxes.pop(sandbox, None)
+            gone = self.sandboxes.pop(sandbox, None)
+            if gone is not None:
+                gone.space.close()
             reply(None)
 
         self._after([self._remover(container) for container in self._containers_of(sandbox)], removed)
 
     def do_create_container(self, reply: Reply, sandbox: str, config: dict[str, Any], spec: dict[str, Any]) -> None:
-        if not self._sandbox(sandbox).ready:
+        place = self._sandbox(sandbox)
+        if not place.ready:
             raise Refused("CreateContainerError", f'sandbox container "{sandbox}" is not running')
+        target = self.container(spec["target"]) if spec["target"] else None
         identity = os.urandom(32).hex()
         directory = f"{self._state}/containers/{identity}"
-        container = Container(identity, sandbox, config, spec, directory, self.loop, self._reap, self.isolation,
-                              self._changed)
+        container = Container(identity, place, config, spec, directory, self.loop, self._reap, self.isolation,
+                              self._changed, target)
         self.containers[identity] = container
         reply(identity)
 
@@ -263,6 +275,7 @@ def _clear_leftovers(state: str) -> None:
         if processes.mark_of(pid).startswith(f"{state}/containers/"):
             processes.send(pid, signal.SIGKILL)
     remove_tree(f"{state}/containers")
+    remove_tree(f"{state}/sandboxes")
 
 
 def _detach() -> int:

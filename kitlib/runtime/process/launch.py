@@ -22,18 +22,23 @@ import socket
 import stat
 import termios
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple, NoReturn
 
 from kitlib.runtime.process import filter as seccomp
 from kitlib.runtime.process import hostview, processes, rootfs, syscalls
 from kitlib.runtime.process.isolation import Isolation
 
-_CONTAINER_NAMESPACES = syscalls.CLONE_NEWNS | syscalls.CLONE_NEWPID | syscalls.CLONE_NEWUTS | syscalls.CLONE_NEWIPC
-_JOINED = ("user", "mnt", "uts", "ipc", "pid")
+_FLAGS = {"user": syscalls.CLONE_NEWUSER, "ipc": syscalls.CLONE_NEWIPC, "uts": syscalls.CLONE_NEWUTS,
+          "pid": syscalls.CLONE_NEWPID, "mnt": syscalls.CLONE_NEWNS}  # fmt: skip
 
 
 class Job(NamedTuple):
-    """What to start.  `join`: the pid of a container's first process whose namespaces to enter (0: make new ones)."""
+    """What to start.
+
+    `join`: the pid of a container's first process whose namespaces to enter (an exec session; 0: a new container).
+    `shared`: the Pod's namespaces, by name, as descriptors (podspace.py); those not in it are made.
+    """
 
     spec: Mapping[str, Any]
     root: str
@@ -44,20 +49,35 @@ class Job(NamedTuple):
     stderr: int
     tty: bool = False
     join: int = 0
+    shared: Mapping[str, int] = MappingProxyType({})
 
 
 def launch(job: Job) -> tuple[int, socket.socket]:
     """Start the child.  Returns its pid and the channel on which it reports; see `_report`."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    flags = 0
-    if job.isolation.namespaces and not job.join:
-        flags = _CONTAINER_NAMESPACES | (syscalls.CLONE_NEWUSER if job.isolation.user_namespace else 0)
-    pid = syscalls.clone(flags)
+    pid = syscalls.clone(0 if job.join or _moves(job) else _new_namespaces(job))
     if pid == 0:
         _child(job, theirs)
     theirs.close()
     ours.setblocking(False)
     return pid, ours
+
+
+def _moves(job: Job) -> bool:
+    """Whether the program's process has to be another one than the first child: the first only enters namespaces."""
+    return "pid" in job.shared or "user" in job.shared
+
+
+def _new_namespaces(job: Job) -> int:
+    """The flags for what a new container does not share."""
+    if not job.isolation.namespaces:
+        return 0
+    own = [name for name in _FLAGS if name not in job.shared]
+    if job.spec["pid_mode"] == "NODE" and "pid" in own:
+        own.remove("pid")
+    if not job.isolation.user_namespace and "user" in own:
+        own.remove("user")
+    return sum(_FLAGS[name] for name in own)
 
 
 def _child(job: Job, channel: socket.socket) -> NoReturn:
@@ -83,7 +103,9 @@ def _become(job: Job, channel: socket.socket) -> None:
     outside = os.geteuid(), os.getegid()
     os.setsid()
     if job.join:
-        _join(job.join, isolation, channel)
+        _join(job, channel)
+    elif job.shared:
+        _enter_pod(job, channel)
     _redirect(job, channel)
     env: dict[str, str] = dict(spec["env"])
     if job.tty:
@@ -91,9 +113,12 @@ def _become(job: Job, channel: socket.socket) -> None:
     argv, cwd = list(job.argv), spec["cwd"]
     if isolation.namespaces:
         if not job.join:
-            if isolation.user_namespace:
-                rootfs.map_user(*outside, spec["user"] or 0, spec["group"] or 0)
+            user, group = spec["user"] or 0, spec["group"] or 0
+            if isolation.user_namespace and "user" not in job.shared:
+                rootfs.map_user(*outside, user, group)
             rootfs.build(job.root, spec)
+            if isolation.user_namespace and (os.geteuid(), os.getegid()) != (user, group):
+                rootfs.become(user, group)
     else:
         if not job.join:
             hostview.prepare(job.root, spec)
@@ -126,13 +151,31 @@ def _wanted(spec: Mapping[str, Any], isolation: Isolation) -> seccomp.Wanted:
                           single_user=isolation.user_namespace or not isolation.namespaces)
 
 
-def _join(pid: int, isolation: Isolation, channel: socket.socket) -> None:
+def _enter_pod(job: Job, channel: socket.socket) -> None:
+    """Enter what the Pod's containers share.  The daemon stays the parent of the process that goes on."""
+    for name in ("user", "ipc", "uts", "pid"):
+        if name in job.shared:
+            syscalls.setns(job.shared[name])
+    if _moves(job):
+        syscalls.unshare(_new_namespaces(job))
+        child = syscalls.clone_sibling()
+        if child:
+            _report(channel, pid=child)
+            os._exit(0)
+        os.setsid()
+
+
+def _join(job: Job, channel: socket.socket) -> None:
     """Enter a container; the process that goes on is a child of the one that entered."""
-    if not isolation.namespaces:
+    if not job.isolation.namespaces:
         return
-    names = [name for name in _JOINED if name != "user" or isolation.user_namespace]
-    fds = [os.open(f"/proc/{pid}/ns/{name}", os.O_RDONLY) for name in names]
-    for fd in fds:
+    own = {name: os.open(f"/proc/{job.join}/ns/{name}", os.O_RDONLY) for name in _FLAGS}
+    if not job.isolation.user_namespace:
+        del own["user"]
+    elif "user" in job.shared and not os.path.sameopenfile(own["user"], job.shared["user"]):
+        syscalls.setns(job.shared["user"])  # the container's own user namespace lies in the Pod's: its way in and
+        own["user"] = own.pop("user")  # the last to be entered, since the others are the Pod's
+    for fd in own.values():
         syscalls.setns(fd)
         os.close(fd)
     child = syscalls.clone()

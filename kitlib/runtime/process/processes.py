@@ -1,8 +1,9 @@
 """Which processes belong to a container, what they use, and how to end them: all out of /proc.
 
 In a PID namespace a container's processes are the descendants of its first one, and killing that one kills all.
-Without, an orphan becomes the daemon's child (PR_SET_CHILD_SUBREAPER) and is known by its session or by the variable
-KIT_CONTAINER in its environment.
+In one that several containers share, they are known by their mount namespace.
+Without any, an orphan becomes the daemon's child (PR_SET_CHILD_SUBREAPER) and is known by its session or by the
+variable KIT_CONTAINER in its environment.
 
 Source: man proc(5), pid_namespaces(7), prctl(2).
 """
@@ -12,7 +13,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 MARK = "KIT_CONTAINER"
@@ -97,11 +98,23 @@ def send(pid: int, number: int) -> bool:
     return True
 
 
-def kill_all(roots: Iterable[int], mark: str) -> None:
-    """SIGKILL until nothing is left: a process may fork while we look."""
-    roots = list(roots)
+def mount_namespace(pid: int) -> int:
+    """The number of a process's mount namespace; 0 if it has ended."""
+    try:
+        return os.stat(f"/proc/{pid}/ns/mnt").st_ino
+    except OSError:
+        return 0
+
+
+def mounted(namespace: int, processes: dict[int, Process]) -> list[Process]:
+    """The processes that see a container's files: its own, wherever in a shared PID namespace they were left."""
+    return [process for process in processes.values() if namespace and mount_namespace(process.pid) == namespace]
+
+
+def kill_all(find: Callable[[dict[int, Process]], Iterable[Process]]) -> None:
+    """SIGKILL until `find` finds nothing more: a process may fork while we look."""
     for _ in range(10):
-        alive = [process.pid for process in members(roots, mark, snapshot()) if process.state != "Z"]
+        alive = [process.pid for process in find(snapshot()) if process.state != "Z"]
         killed = [pid for pid in alive if send(pid, signal.SIGKILL)]
         if not killed:
             return

@@ -56,6 +56,13 @@ def map_user(outside_user: int, outside_group: int, user: int, group: int) -> No
             file.write(text)
 
 
+def become(user: int, group: int) -> None:
+    """In a user namespace that has another user: be `user` in one more below it."""
+    outside = os.geteuid(), os.getegid()
+    syscalls.unshare(syscalls.CLONE_NEWUSER)
+    map_user(*outside, user, group)
+
+
 def build(root: str, spec: Mapping[str, Any]) -> None:
     """Make `root` this process's root directory, complete with its mounts."""
     mount("", "/", "", MS_REC | MS_PRIVATE)

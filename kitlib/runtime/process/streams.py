@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import socket
 from typing import Any
@@ -65,7 +66,8 @@ class Stream:
         task.on_started, task.on_output, task.on_exited = on_started, self._on_output, self._on_exited
         task.on_stdin_drained = self._resume_input
         try:
-            task.start(tuple(request["argv"]), stdin=self._stdin, tty=request["tty"], join=self._container.task.pid)
+            task.start(tuple(request["argv"]), stdin=self._stdin, tty=request["tty"], join=self._container.task.pid,
+                       shared=self._container.join_space())
         except OSError as error:
             on_started(str(error.strerror))
 
@@ -171,7 +173,7 @@ class Stream:
 
     def _kill(self) -> None:
         if self._is_exec and self._task.pid:
-            processes.kill_all([self._task.pid], "")
+            processes.kill_all(functools.partial(processes.members, [self._task.pid], ""))
 
     def _close(self) -> None:
         """The end of the conversation; as with containerd, an exec'ed process outlives it and only loses its input."""

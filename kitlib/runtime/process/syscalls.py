@@ -49,12 +49,22 @@ def syscall(name: str, *args: Any) -> int:
 # Namespaces (linux/sched.h).
 CLONE_NEWNS, CLONE_NEWUTS, CLONE_NEWIPC = 0x00020000, 0x04000000, 0x08000000
 CLONE_NEWUSER, CLONE_NEWPID = 0x10000000, 0x20000000
+_CLONE_PARENT = 0x00008000
 _SIGCHLD = 17
 
 
 def clone(flags: int = 0) -> int:
     """fork() with namespaces.  Only for a process of one thread: Python's own fork hooks do not run."""
     return syscall("clone", flags | _SIGCHLD, 0, 0, 0, 0)
+
+
+def clone_sibling() -> int:
+    """fork(), but the new process is a child of the caller's parent."""
+    return syscall("clone", _CLONE_PARENT | _SIGCHLD, 0, 0, 0, 0)
+
+
+def unshare(flags: int) -> None:
+    syscall("unshare", flags)
 
 
 def setns(fd: int, kind: int = 0) -> None:

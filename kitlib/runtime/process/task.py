@@ -50,11 +50,13 @@ class Task:
         self._started = False
         self._tty = False
 
-    def start(self, argv: tuple[str, ...], *, stdin: bool, tty: bool, join: int = 0) -> None:
+    def start(self, argv: tuple[str, ...], *, stdin: bool, tty: bool, join: int = 0,
+              shared: Mapping[str, int] | None = None) -> None:
         ends = self._terminal() if tty else self._pipes(stdin)
         self._tty = tty
         try:
-            job = Job(self._spec, self._root, self._isolation, argv, *ends, tty=tty, join=join)
+            job = Job(self._spec, self._root, self._isolation, argv, *ends, tty=tty, join=join,
+                      shared=shared or {})
             self.pid, self._channel = launch(job)
         finally:
             for fd in set(ends):
