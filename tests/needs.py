@@ -60,6 +60,9 @@ NEEDS = {
                        "any Python from 3.11 on, as python3.X on the PATH"),
     "confinement": Need(lambda: confine.strongest().kind != "same-user", (), "learner code that is confined",
                         "user namespaces, or root and a checkout that everybody may read"),
+    "nftables": Need(lambda: os.geteuid() == 0 and programs("nft", "ip", "nsenter")(), ("nftables", "iproute2"),
+                     "rules in a kernel, in network namespaces of the test's own",
+                     "run it as root, with apt-get install nftables iproute2"),
     "root": Need(lambda: os.geteuid() == 0, (), "what the kit does as root only", "run it as root"),
 }
 
