@@ -18,6 +18,8 @@ __version__ = "0.1.0"
 
 _WHERE = {
     "KitError": "kitlib.cluster.errors",
+    "curl": "kitlib.book.traffic",
+    "dig": "kitlib.book.traffic",
     "flow": "kitlib.book.session",
     "kubectl": "kitlib.cluster.notebook",
     "lab": "kitlib.book.session",
@@ -27,7 +29,7 @@ _WHERE = {
     "step": "kitlib.cluster.notebook",
 }
 
-__all__ = ["KitError", "cluster", "flow", "kubectl", "lab", "pause", "resume", "run_controller", "step"]
+__all__ = ["KitError", "cluster", "curl", "dig", "flow", "kubectl", "lab", "pause", "resume", "run_controller", "step"]
 
 
 def __getattr__(name: str) -> Any:

@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import parse_qsl
 
 from kitlib.checks import answers
 from kitlib.checks.wrong import Wrong
 from kitlib.objects.errors import StatusError
+
+if TYPE_CHECKING:
+    from kitlib.traffic.exchange import Answer
 
 T = TypeVar("T")
 Object = dict[str, Any]
@@ -68,6 +71,24 @@ class World:
                         actual=given[name])
         self.evidence[f"answer {name}"] = given[name]
         return given[name]
+
+    # -- traffic -------------------------------------------------------------------------------------
+
+    def request(self, url: str, *, from_pod: str = "", **options: Any) -> Answer:
+        """Ask a URL once, and measure what comes: `world.request("http://web/healthz").status == 200`.
+
+        Names resolve as in a Pod of the lab's namespace; an Ingress's host goes to its controller.  from_pod: the
+        connection begins in this Pod ("client", or "other-namespace/client"), so it has its source address and is
+        subject to its network policies; it needs an image with python3, nc or bash (busybox, kit/echo, nginx, python).
+        options: method, headers, data, insecure, cacert, container, seconds (how long to wait; 10).
+
+        That nobody answers raises nothing: then `status` is 0 and `failure.kind` says why: dns, refused, unreachable,
+        timeout, closed, reset, tls, certificate.  `pod` is who answered, if it was kit/echo.  It works the same on
+        every backend; on a foreign cluster the way is a port-forward or an exec through its API.
+        """
+        from kitlib.traffic.request import request
+
+        return request(self.client, url, namespace=self.namespace, from_pod=from_pod, **options)
 
     # -- the embedded cluster's own record -----------------------------------------------------------
 

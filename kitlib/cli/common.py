@@ -1,14 +1,19 @@
-"""What several command groups share: `--name`, `--json`, and how things are printed."""
+"""What several command groups share: `--name`, `--json`, which cluster that is, and how things are printed."""
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from kitlib.cli.main import help_of
+
+if TYPE_CHECKING:
+    from kitlib.cluster.interface import Cluster
 
 Commands = Any  # argparse's subparsers action has no public type
 Run = Callable[[argparse.Namespace], "int | None"]
@@ -26,6 +31,29 @@ def command(commands: Commands, name: str, run: Run, *, cluster: bool = True, as
     if as_json:
         parser.add_argument("--json", action="store_true", help="print JSON for programs")
     return parser
+
+
+def cluster_of(arguments: argparse.Namespace) -> Cluster:
+    """--name's cluster, else $KUBECONFIG's (ours or a foreign one), else the only one there is."""
+    from kitlib.cluster.context import ContextCluster
+    from kitlib.cluster.embedded import EmbeddedCluster
+    from kitlib.cluster.find import find, from_environment
+
+    path = os.environ.get("KUBECONFIG", "").split(os.pathsep)[0]
+    if not arguments.name and path and from_environment() is None:
+        return ContextCluster(Path(path))
+    return EmbeddedCluster(find(arguments.name))
+
+
+def namespace_of(arguments: argparse.Namespace) -> str:
+    """--namespace, else the one of $KUBECONFIG's current context, as kubectl would take it."""
+    if arguments.namespace:
+        return str(arguments.namespace)
+    if not os.environ.get("KUBECONFIG"):
+        return "default"
+    from kitlib.client.kubeconfig import load
+
+    return load().namespace
 
 
 def print_json(value: Any) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from kitlib.cli.common import Commands, command, print_json
+from kitlib.cli.common import Commands, command, namespace_of, print_json
 from kitlib.cluster.errors import KitError, UsageError
 
 
@@ -28,7 +28,7 @@ def run_flow(arguments: argparse.Namespace) -> int | None:
     from kitlib.views.figure import FlowFigure, fetch
 
     cluster = EmbeddedCluster(find(arguments.name))
-    namespace = arguments.namespace or _namespace()
+    namespace = namespace_of(arguments)
     try:
         found = fetch(cluster.client("kit-flow"), arguments.target, namespace)
     except BadTarget as error:
@@ -45,13 +45,3 @@ def run_flow(arguments: argparse.Namespace) -> int | None:
         print(figure)
     return None
 
-
-def _namespace() -> str:
-    """The current context's namespace, as kubectl would take it."""
-    import os
-
-    if not os.environ.get("KUBECONFIG"):
-        return "default"
-    from kitlib.client.kubeconfig import load
-
-    return load().namespace

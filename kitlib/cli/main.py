@@ -33,6 +33,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "status": ("clusters", "what runs, and where"),
     "env": ("clusters", "print `export KUBECONFIG=…` for the shell"),
     "kubectl": ("clusters", "stock kubectl on this cluster"),
+    "curl": ("traffic", "ask a URL of the cluster, as a Pod of it would"),
+    "dig": ("traffic", "ask the cluster's DNS, and show which names were tried"),
     "flow": ("flow", "draw who did what because of what for one object"),
     "pause": ("control", "stop a controller before its next reconcile"),
     "step": ("control", "let a paused controller reconcile once, and show it"),

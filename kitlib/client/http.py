@@ -38,7 +38,7 @@ class HttpTransport:
         self.access = access
         self._host, self._port = url.hostname or "", url.port or (443 if url.scheme == "https" else 80)
         self._prefix = url.path
-        self._tls = _tls_context(access) if url.scheme == "https" else None
+        self.tls = _tls_context(access) if url.scheme == "https" else None
         self._idle: list[HTTPConnection] = []
         self._lock = threading.Lock()
 
@@ -101,11 +101,11 @@ class HttpTransport:
         connection.close()
 
     def _open(self, timeout: float) -> HTTPConnection:
-        if self._tls is None:
+        if self.tls is None:
             connection = HTTPConnection(self._host, self._port, timeout=timeout)
             connection.connect()
         else:
-            connection = _TlsConnection(self._host, self._port, timeout, self._tls, self.access.tls_server_name)
+            connection = _TlsConnection(self._host, self._port, timeout, self.tls, self.access.tls_server_name)
         assert connection.sock is not None
         connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return connection

@@ -1,0 +1,97 @@
+"""Traffic in a notebook: `kit.curl`, `kit.dig`.  They print as the tools do and return what a program can use.
+
+    answer = kit.curl("http://web/")            prints the body; answer.status, answer.pod, answer.seconds
+    kit.curl("http://web/", from_pod="client")  the connection begins in that Pod
+    kit.dig("web")                              which names were tried, and the answer
+
+Names resolve as in a Pod of the lab's namespace.  That nobody answers is an answer, too: it is printed as curl says it,
+and `answer.failure.kind` has it for programs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from kitlib.cluster.context import connect
+from kitlib.cluster.errors import UsageError
+from kitlib.traffic import dig as dig_page
+from kitlib.traffic import shape
+from kitlib.traffic.exchange import Answer
+from kitlib.traffic.failure import Unreachable
+from kitlib.traffic.network import Network
+from kitlib.traffic.request import SECONDS
+from kitlib.traffic.request import request as ask
+from kitlib.traffic.resolve import Lookup
+
+
+class Shown:
+    """Was printed already, so that a cell which ends with it does not show it again."""
+
+    def _ipython_display_(self) -> None:
+        """Nothing."""
+
+
+class ShownAnswer(Answer, Shown):
+    """An answer (status, headers, body, text, json(), pod, seconds, failure)."""
+
+
+def network(namespace: str = "") -> Network:
+    """The cluster that is meant here, as seen from a namespace (by default the kubeconfig's)."""
+    return Network(connect().client("kit-traffic"), namespace or default_namespace())
+
+
+def default_namespace() -> str:
+    """$KUBECONFIG's, which `kit.lab` has set to the lab's."""
+    import os
+
+    from kitlib.client.kubeconfig import load
+
+    return load().namespace if os.environ.get("KUBECONFIG") else "default"
+
+
+def curl(url: str, *, headers: Mapping[str, str] | Sequence[tuple[str, str]] = (), method: str = "",
+         data: str | bytes | None = None, insecure: bool = False, cacert: str = "", include: bool = False,
+         from_pod: str = "", container: str = "", namespace: str = "", seconds: float = SECONDS,
+         show: bool = True) -> Answer:
+    """Ask a URL of the cluster once, print what curl would print (not with show=False), and return the answer.
+
+    from_pod: "client" or "team/client"; the connection begins there.  include: print the headers, too (curl -i).
+    """
+    found = network(namespace)
+    try:
+        answer = ask(found.client, url, namespace=found.namespace, method=method, headers=headers, data=data,
+                     insecure=insecure, cacert=cacert, from_pod=from_pod, container=container, seconds=seconds,
+                     network=found)
+    except (ValueError, FileNotFoundError) as error:
+        raise UsageError(f"{error}.") from None
+    if show:
+        print(shape.text(answer, include=include).rstrip("\n"))
+    return ShownAnswer(**vars(answer))
+
+
+class ShownLookup(Lookup, Shown):
+    """What became of a name: tries, addresses, answer (a dns.message.Message)."""
+
+    @property
+    def values(self) -> list[str]:
+        """The records' data, as `dig +short` prints it."""
+        return dig_page.short(self)
+
+
+def dig(name: str, kind: str = "A", *, namespace: str = "", short: bool = False, tcp: bool = False,
+        show: bool = True) -> ShownLookup:
+    """Ask the cluster's DNS as a Pod of the namespace would; print dig's page (short: only the values)."""
+    found = network(namespace)
+    try:
+        looked = found.look_up(name, kind, tcp=tcp)
+    except ValueError as error:
+        raise UsageError(f"{error}.") from None
+    except Unreachable as error:
+        raise UsageError(f"{error.failure.message}.") from None
+    if show:
+        page = dig_page.text(found.conf(), looked, found.namespace, tcp=tcp)
+        print("\n".join(dig_page.short(looked)) if short else page)
+    return ShownLookup(**vars(looked))
+
+
+__all__ = ["curl", "dig"]
