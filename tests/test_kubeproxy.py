@@ -9,12 +9,13 @@ from node_fakes import run
 from node_scenario import Api
 
 from kitlib.client.informer import Informer
-from kitlib.network.kubeproxy import KubeProxy, desired_state, node_addresses
+from kitlib.network.kubeproxy import KubeProxy
 from kitlib.network.service_ports import cluster_endpoints, endpoints_for, needs_proxy, service_ports
+from kitlib.network.userspace import ProxyNode, desired_state, nodes_here
 from kitlib.node.sources import Pump
 from kitlib.objects.clock import FakeClock
 
-NODES = {"node-1": "127.64.15.1", "node-2": "127.64.15.2"}
+NODES = [ProxyNode(f"node-{i}", f"127.64.15.{i}", f"127.64.{16 + i}.0/24", f"zone-{i}") for i in (1, 2)]
 
 
 def service(name: str = "web", **spec: Any) -> dict[str, Any]:
@@ -84,6 +85,65 @@ def test_a_node_port_listens_on_every_node_and_local_keeps_to_the_node_itself() 
         ("127.64.0.7:80", ["127.64.16.2:8080"]), ("127.64.15.1:30080", ["127.64.16.2:8080"]), ("127.64.15.2:30080", [])]
 
 
+def entries(slices: dict[str, Any], **spec: Any) -> dict[str, dict[str, Any]]:
+    """Of one Service that has endpoints on both nodes."""
+    made = service(**spec)
+    if spec.get("type") == "LoadBalancer":
+        made["status"] = {"loadBalancer": {"ingress": [{"ip": "127.64.255.1"}]}}
+    found = desired_state(service_ports([made], [slices]), NODES)
+    return {f"{entry['ip']}:{entry['port']}": entry for entry in found}
+
+
+def by_caller(entry: dict[str, Any]) -> dict[str, tuple[list[str], str]]:
+    return {route["from"][0]: (route["endpoints"], route.get("as", "")) for route in entry["routes"]}
+
+
+BOTH = slice_of("web", endpoint("127.64.17.2", "node-1"), endpoint("127.64.18.2", "node-2"))
+ONE, TWO = "127.64.17.2:8080", "127.64.18.2:8080"
+
+
+def test_an_internal_policy_of_local_has_a_route_for_the_pods_of_each_node() -> None:
+    entry = entries(BOTH, internalTrafficPolicy="Local")["127.64.0.7:80"]
+    assert by_caller(entry) == {"127.64.17.0/24": ([ONE], ""), "127.64.18.0/24": ([TWO], "")}
+    assert entry["endpoints"] == [ONE, TWO]
+    plain = entries(BOTH)["127.64.0.7:80"]
+    assert "routes" not in plain
+
+
+def test_who_comes_through_a_node_port_is_masqueraded_unless_the_policy_is_local() -> None:
+    ports = [{"port": 80, "nodePort": 30080}]
+    entry = entries(BOTH, type="NodePort", ports=ports)["127.64.15.2:30080"]
+    assert by_caller(entry) == {"0.0.0.0/0": ([ONE, TWO], "127.64.15.2")}
+    local = entries(BOTH, type="NodePort", ports=ports, externalTrafficPolicy="Local")["127.64.15.2:30080"]
+    assert local["endpoints"] == [TWO]
+    assert by_caller(local) == {"127.64.17.0/24": ([ONE, TWO], "")}
+    assert local["routes"][0]["from"] == ["127.64.17.0/24", "127.64.15.1/32", "127.64.18.0/24", "127.64.15.2/32"]
+
+
+def test_a_load_balancers_address_has_its_policy_ranges_and_health_checks() -> None:
+    spec = {"type": "LoadBalancer", "loadBalancerSourceRanges": ["127.0.0.1/32"]}
+    entry = entries(BOTH, **spec)["127.64.255.1:80"]
+    assert entry["allow"] == ["127.0.0.1/32"]
+    assert by_caller(entry)["0.0.0.0/0"] == ([ONE, TWO], "127.64.15.1")
+    only = slice_of("web", endpoint("127.64.17.2", "node-1"))
+    local = entries(only, **spec, externalTrafficPolicy="Local", healthCheckNodePort=31000)
+    assert (local["127.64.255.1:80"]["endpoints"], "routes" in local["127.64.255.1:80"]) == ([ONE], False)
+    assert [local[f"127.64.15.{node}:31000"]["health"]["localEndpoints"] for node in (1, 2)] == [1, 0]
+
+
+def test_hints_send_the_pods_of_each_zone_their_own_way() -> None:
+    slices = slice_of("web", hinted("127.64.17.2", "node-1", zones=("zone-1",)),
+                      hinted("127.64.18.2", "node-2", zones=("zone-2",)))
+    assert by_caller(entries(slices)["127.64.0.7:80"]) == {
+        "127.64.17.0/24": ([ONE], ""), "127.64.18.0/24": ([TWO], "")}
+
+
+def test_a_balancer_that_ends_connections_itself_is_reached_at_its_own_address() -> None:
+    balanced = service(type="LoadBalancer")
+    balanced["status"] = {"loadBalancer": {"ingress": [{"ip": "127.64.0.98", "ipMode": "Proxy"}]}}
+    assert [address for address, _ in state(balanced)] == ["127.64.0.7:80"]
+
+
 def test_external_and_load_balancer_addresses_listen_as_well() -> None:
     balanced = service(type="LoadBalancer", externalIPs=["127.64.0.99"])
     balanced["status"] = {"loadBalancer": {"ingress": [{"ip": "127.64.0.98"}]}}
@@ -93,7 +153,7 @@ def test_external_and_load_balancer_addresses_listen_as_well() -> None:
 def test_session_affinity_is_given_in_seconds() -> None:
     sticky = service(sessionAffinity="ClientIP")
     timed = service(sessionAffinity="ClientIP", sessionAffinityConfig={"clientIP": {"timeoutSeconds": 60}})
-    ages = [desired_state(service_ports([s], []), {})[0]["session_affinity"] for s in (service(), sticky, timed)]
+    ages = [desired_state(service_ports([s], []), [])[0]["session_affinity"] for s in (service(), sticky, timed)]
     assert ages == [0, 10800, 60]
 
 
@@ -151,7 +211,42 @@ def test_only_nodes_of_this_machine_have_node_ports() -> None:
     def node(name: str, address: str) -> dict[str, Any]:
         return {"metadata": {"name": name}, "status": {"addresses": [{"type": "InternalIP", "address": address},
                                                                      {"type": "Hostname", "address": name}]}}
-    assert node_addresses([node("node-1", "127.64.15.1"), node("sim-1", "10.128.0.1")]) == {"node-1": "127.64.15.1"}
+    here = nodes_here([node("node-1", "127.64.15.1"), node("sim-1", "10.128.0.1")])
+    assert here == [ProxyNode("node-1", "127.64.15.1")]
+
+
+def test_what_the_proxy_cannot_serve_is_told_once_and_tried_again() -> None:
+    told: list[str] = []
+    clock = FakeClock()
+    api = Api(clock)
+
+    async def live() -> None:
+        loop = asyncio.get_running_loop()
+        pump = Pump(loop, clock)
+        informers = [Informer(api.client(), kind, clock=clock)
+                     for kind in ("services", "endpointslices.discovery.k8s.io", "nodes")]
+        for informer in informers:
+            pump.add(informer)
+        tries: list[int] = []
+
+        class Refusing:
+            def apply(self, services: Any) -> asyncio.Future[dict[str, Any]]:
+                report = loop.create_future()
+                tries.append(1)
+                report.set_result({"failed": {"127.64.0.7:80/TCP": "no"} if len(tries) < 3 else {}})
+                return report
+
+        kube_proxy = KubeProxy(*informers, Refusing(), loop,
+                               lambda about, why: told.append(f"{about['metadata']['name']}: {why}"))
+        kube_proxy.start()
+        api.client().create("services", "default", service())
+        await asyncio.sleep(30)
+        assert len(tries) == 3
+        kube_proxy.close()
+        pump.close()
+
+    run(clock, live())
+    assert told == ["web: cannot serve 127.64.0.7:80/TCP: no"]
 
 
 class Listed:

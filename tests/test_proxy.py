@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import signal
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
-from process_pods import eventually
+from process_pods import eventually, http_get
 
 from kitlib.network.addresses import Slice, lease_slice
 from kitlib.network.proxy.balance import Balancer, Endpoint
@@ -193,6 +194,60 @@ def test_affinity_ends_with_its_time_or_its_endpoint() -> None:
     assert balancer.choose("x") is None
 
 
+def test_each_caller_takes_the_route_of_its_own_node() -> None:
+    async def scenario(proxy: ProxyProcess, addresses: Slice) -> None:
+        async with contextlib.AsyncExitStack() as stack:
+            ends = [await stack.enter_async_context(_endpoint(_pod(addresses, number))) for number in (2, 3)]
+            near, far = f"{_pod(addresses, 50)}/32", f"{_pod(addresses, 51)}/32"
+            nobody, masked = f"{_pod(addresses, 52)}/32", f"{_pod(addresses, 53)}/32"
+            node = addresses.node_ip(1)
+            routes = [{"from": [near], "endpoints": ends[:1]}, {"from": [far], "endpoints": ends[1:]},
+                      {"from": [nobody], "endpoints": []}, {"from": [masked], "endpoints": ends[:1], "as": node}]
+            service = _service(addresses, 8000, *ends, routes=routes)
+            await proxy.apply([service])
+
+            async def answers(number: int) -> set[tuple[str, ...]]:
+                found = [await _ask(str(service["ip"]), 8000, source=_pod(addresses, number)) for _ in range(4)]
+                return {tuple(answer[:2]) for answer in found}
+
+            assert await answers(50) == {(_pod(addresses, 2), _pod(addresses, 50))}
+            assert await answers(51) == {(_pod(addresses, 3), _pod(addresses, 51))}
+            assert await answers(53) == {(_pod(addresses, 2), node)}
+            assert {who for who, _ in await answers(60)} == {_pod(addresses, 2), _pod(addresses, 3)}
+            with pytest.raises((ConnectionResetError, IndexError)):  # reset, before or after the first read
+                await _ask(str(service["ip"]), 8000, source=_pod(addresses, 52))
+
+    _run(scenario)
+
+
+def test_who_is_not_allowed_is_reset() -> None:
+    async def scenario(proxy: ProxyProcess, addresses: Slice) -> None:
+        async with _endpoint(_pod(addresses, 2)) as end:
+            service = _service(addresses, 8000, end, allow=[f"{_pod(addresses, 50)}/32"])
+            await proxy.apply([service])
+            assert (await _ask(str(service["ip"]), 8000, source=_pod(addresses, 50)))[0] == _pod(addresses, 2)
+            with pytest.raises((ConnectionResetError, IndexError)):
+                await _ask(str(service["ip"]), 8000, source=_pod(addresses, 51))
+
+    _run(scenario)
+
+
+def test_a_node_says_whether_it_has_pods_of_a_service() -> None:
+    async def scenario(proxy: ProxyProcess, addresses: Slice) -> None:
+        def entry(count: int) -> dict[str, object]:
+            health = {"namespace": "shop", "name": "web", "localEndpoints": count}
+            return {"ip": addresses.node_ip(1), "port": 31000, "protocol": "TCP", "health": health}
+
+        for count, status in ((2, "200 OK"), (0, "503 Service Unavailable")):
+            await proxy.apply([entry(count)])
+            page = await http_get(addresses.node_ip(1), 31000)
+            assert page.startswith(f"HTTP/1.1 {status}\r\n")
+            assert json.loads(page.partition("\r\n\r\n")[2]) == {
+                "service": {"namespace": "shop", "name": "web"}, "localEndpoints": count, "serviceProxyHealthy": True}
+
+    _run(scenario)
+
+
 def test_mapped_low_ports_are_reported_and_reached() -> None:
     async def scenario(proxy: ProxyProcess, addresses: Slice) -> None:
         async with _endpoint(_pod(addresses, 2), 61080):
@@ -212,8 +267,11 @@ def test_a_port_in_use_is_reported_and_taken_later() -> None:
             assert report["failed"] == {f"{service['ip']}:8000/TCP": "Address already in use"}
         report = await proxy.apply([service])
         assert (report["failed"], report["bound"]) == ({}, [f"{service['ip']}:8000/TCP"])
+        elsewhere = {**service, "ip": "203.0.113.7"}
+        assert (await proxy.apply([elsewhere]))["failed"] == {
+            "203.0.113.7:8000/TCP": "this machine does not have that address"}
         report = await proxy.apply([_service(addresses, 8000, "127.64.0.9:1", protocol="SCTP")])
-        assert list(report["failed"].values()) == ["the userspace proxy has no SCTP"]
+        assert list(report["failed"].values()) == ["the userspace proxy has no SCTP, only TCP and UDP"]
 
     _run(scenario)
 

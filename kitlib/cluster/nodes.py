@@ -137,7 +137,9 @@ class Nodes:
     def start_proxy(self, proxy: ProxyProcess) -> None:
         """kube-proxy: one for all nodes, since they share this machine's loopback network."""
         services, slices, nodes = (self._manager.informer(name) for name in ("services", SLICES, "nodes"))
-        self._proxy = KubeProxy(services, slices, nodes, proxy, asyncio.get_running_loop())
+        events = EventRecorder(self._client_factory("kube-proxy"), "kube-proxy", self._clock)
+        self._proxy = KubeProxy(services, slices, nodes, proxy, asyncio.get_running_loop(),
+                                lambda service, why: events.emit(service, "FailedToServe", why, "Warning"))
         self._proxy.start()
 
     def _simulated_pods(self) -> list[dict[str, Any]]:

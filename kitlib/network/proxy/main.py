@@ -1,32 +1,36 @@
 """The proxy process: desired state in, what is bound out; both JSON lines.
 
     stdin   {"generation": 7, "services": [
-              {"ip", "port", "protocol", "session_affinity", "endpoints": ["ip:port", …]}, …]}
+              {"ip", "port", "protocol", "session_affinity", "endpoints": ["ip:port", …],
+               "routes": [{"from": [CIDR, …], "endpoints": […], "as": ip}, …], "allow": [CIDR, …]},
+              {"ip", "port", "protocol", "health": {"namespace", "name", "localEndpoints"}}, …]}
     stdout  {"generation": 7, "bound": ["ip:port/TCP", …], "mapped": {"ip:80/TCP": 61080},
              "failed": {"ip:port/TCP": why}}
 
-Every line on stdin is the whole state; the process finds the difference and leaves what did not change alone.
-`session_affinity` is in seconds, 0 for none.  Low ports that this user may not bind are mapped by
-objects/lowports.py.  The process ends when its standard input does: with the cluster process.
+Every line on stdin is the whole state (what its keys mean is in network/userspace.py); the process finds the
+difference and leaves what did not change alone.  `session_affinity` is in seconds, 0 for none.  Low ports that this
+user may not bind are mapped by objects/lowports.py.  The process ends when its standard input does: with the cluster
+process.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import errno
 import json
 import os
 import sys
 from typing import Any
 
-from kitlib.network.proxy.balance import Endpoint
+from kitlib.network.proxy.health import HealthService
 from kitlib.network.proxy.tcp import TcpService
 from kitlib.network.proxy.udp import UdpService
 from kitlib.objects import lowports
 
 _SWEEP_SECONDS = 5.0
 _LONGEST_LINE = 64 * 1024 * 1024
-Service = TcpService | UdpService
+Service = TcpService | UdpService | HealthService
 Key = tuple[str, int, str]
 
 
@@ -52,31 +56,38 @@ class Proxy:
 
     async def _apply_one(self, key: Key, entry: dict[str, Any]) -> str:
         ip, port, protocol = key
+        kind: Any = HealthService if "health" in entry else {"TCP": TcpService, "UDP": UdpService}.get(protocol)
+        if kind is None:
+            return f"the userspace proxy has no {protocol}, only TCP and UDP"
         service = self._services.get(key)
+        if service is not None and type(service) is not kind:
+            self._services.pop(key).close()
+            service = None
         if service is None:
-            if protocol not in ("TCP", "UDP"):
-                return f"the userspace proxy has no {protocol}"
-            kind = TcpService if protocol == "TCP" else UdpService
             service = self._services[key] = kind(ip, port, self._port_start)
-        endpoints = [Endpoint.parse(text) for text in entry["endpoints"]]
-        service.balancer.update(endpoints, entry.get("session_affinity") or 0)
-        if not entry["endpoints"]:
+        service.update(entry)
+        if not service.wanted:
             service.close()
         elif not service.is_open:
             try:
                 await service.open()
             except OSError as error:
-                return os.strerror(error.errno) if error.errno else str(error)
+                return _reason(error)
         return ""
 
     def sweep(self) -> None:
         for service in self._services.values():
-            if isinstance(service, UdpService):
-                service.sweep()
+            service.sweep()
 
     def close(self) -> None:
         for service in self._services.values():
             service.close()
+
+
+def _reason(error: OSError) -> str:
+    if error.errno == errno.EADDRNOTAVAIL:
+        return "this machine does not have that address"
+    return os.strerror(error.errno) if error.errno else str(error)
 
 
 def _label(key: Key) -> str:

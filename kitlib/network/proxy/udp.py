@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Mapping
+from typing import Any
 
-from kitlib.network.proxy.balance import Balancer, Endpoint
+from kitlib.network.proxy.balance import Endpoint, Route, Routes, source_for
 from kitlib.objects import lowports
 
 IDLE_SECONDS = 10.0
@@ -22,8 +24,8 @@ Address = tuple[str, int]
 class _Flow(asyncio.DatagramProtocol):
     """What comes back from the endpoint for one client."""
 
-    def __init__(self, service: UdpService, client: Address, endpoint: Endpoint) -> None:
-        self.service, self.client, self.endpoint = service, client, endpoint
+    def __init__(self, service: UdpService, client: Address, endpoint: Endpoint, route: Route) -> None:
+        self.service, self.client, self.endpoint, self.route = service, client, endpoint, route
         self.transport: asyncio.DatagramTransport | None = None
         self.last_used = 0.0
         self.waiting: list[bytes] = []
@@ -52,7 +54,7 @@ class _Flow(asyncio.DatagramProtocol):
 class UdpService(asyncio.DatagramProtocol):
     def __init__(self, ip: str, port: int, port_start: int) -> None:
         self.ip, self.port, self.port_start = ip, port, port_start
-        self.balancer = Balancer()
+        self.routes = Routes()
         self._transport: asyncio.DatagramTransport | None = None
         self._flows: dict[Address, _Flow] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -61,22 +63,32 @@ class UdpService(asyncio.DatagramProtocol):
     def bound_port(self) -> int:
         return lowports.reachable(self.port, self.port_start)
 
+    @property
+    def wanted(self) -> bool:
+        return self.routes.lead_somewhere
+
+    def update(self, entry: Mapping[str, Any]) -> None:
+        """Flows to endpoints that have gone end here: the client's next datagram finds another one."""
+        self.routes.update(entry)
+        for flow in list(self._flows.values()):
+            route = self.routes.of(flow.client[0])
+            if route is None or flow.endpoint not in route.balancer.endpoints:
+                self.forget(flow)
+
     async def open(self) -> None:
         loop = asyncio.get_running_loop()
         self._transport, _ = await loop.create_datagram_endpoint(lambda: self, local_addr=(self.ip, self.bound_port))
 
     def datagram_received(self, data: bytes, addr: Address) -> None:
         flow = self._flows.get(addr)
-        if flow is not None and flow.endpoint not in self.balancer.endpoints:
-            self.forget(flow)
-            flow = None
         if flow is None:
-            endpoint = self.balancer.choose(addr[0])
-            if endpoint is None:
+            route = self.routes.of(addr[0])
+            endpoint = route.balancer.choose(addr[0]) if route is not None else None
+            if route is None or endpoint is None:
                 return
             if len(self._flows) >= _MAX_CLIENTS:
                 self.sweep(0.0)
-            flow = self._flows[addr] = _Flow(self, addr, endpoint)
+            flow = self._flows[addr] = _Flow(self, addr, endpoint, route)
             task = asyncio.get_running_loop().create_task(self._dial(flow))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
@@ -86,8 +98,9 @@ class UdpService(asyncio.DatagramProtocol):
         outgoing = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         outgoing.setblocking(False)
         try:
-            if flow.client[0].startswith("127.") and flow.endpoint.ip.startswith("127."):
-                outgoing.bind((flow.client[0], 0))
+            source = source_for(flow.route, flow.client[0], flow.endpoint)
+            if source:
+                outgoing.bind((source, 0))
             outgoing.connect((flow.endpoint.ip, lowports.reachable(flow.endpoint.port, self.port_start)))
             await asyncio.get_running_loop().create_datagram_endpoint(lambda: flow, sock=outgoing)
         except OSError:
@@ -106,6 +119,7 @@ class UdpService(asyncio.DatagramProtocol):
 
     def sweep(self, idle: float = IDLE_SECONDS) -> None:
         """End the flows that nobody has used for a while."""
+        self.routes.forget()
         before = asyncio.get_running_loop().time() - idle
         for flow in [flow for flow in self._flows.values() if flow.last_used <= before]:
             self.forget(flow)
