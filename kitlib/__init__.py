@@ -21,12 +21,15 @@ _WHERE = {
     "curl": "kitlib.book.traffic",
     "dig": "kitlib.book.traffic",
     "flow": "kitlib.book.session",
+    "kill_node": "kitlib.cluster.notebook",
     "kubectl": "kitlib.cluster.notebook",
     "lab": "kitlib.book.session",
     "pause": "kitlib.cluster.notebook",
     "resume": "kitlib.cluster.notebook",
     "run_controller": "kitlib.cluster.notebook",
+    "start_node": "kitlib.cluster.notebook",
     "step": "kitlib.cluster.notebook",
+    "stop_node": "kitlib.cluster.notebook",
 }
 
 __all__ = ["KitError", "cluster", "curl", "dig", "flow", "kubectl", "lab", "pause", "resume", "run_controller", "step"]

@@ -12,6 +12,7 @@ pytestmark = pytest.mark.needs("docker")
 
 PODS = "tests/test_kubectl_pods.py"
 PROCESS = "tests/test_cluster_process.py"
+ENDURANCE = "tests/test_node_endurance.py"
 
 
 @pytest.mark.timeout(400)
@@ -27,6 +28,14 @@ def test_pods_and_services_work_as_an_ordinary_user(place: str) -> None:
 @pytest.mark.parametrize("place", ["binder", "laptop"])
 def test_two_clusters_and_kill_9_as_an_ordinary_user(place: str) -> None:
     done = unprivileged.pytest(place, PROCESS, "-k", "two_clusters or kill_9 or survives_its_shell or ready")
+    assert done.returncode == 0, done.stdout[-6000:]
+    assert " passed" in done.stdout
+
+
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("place", ["binder", "laptop"])
+def test_nothing_is_lost_or_left_behind_as_an_ordinary_user(place: str) -> None:
+    done = unprivileged.pytest(place, ENDURANCE, "tests/test_cluster_power.py")
     assert done.returncode == 0, done.stdout[-6000:]
     assert " passed" in done.stdout
 

@@ -39,6 +39,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "pause": ("control", "stop a controller before its next reconcile"),
     "step": ("control", "let a paused controller reconcile once, and show it"),
     "resume": ("control", "let a paused controller run again"),
+    "node": ("node", "switch a node off and on: stop, kill, start"),
     "doctor": ("doctor", "what this machine offers, and what each missing thing costs"),
     "slides": ("slides", "build a chapter's slides as one HTML file"),
     "grade": ("grade", "grade a directory of submissions"),

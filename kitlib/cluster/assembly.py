@@ -40,6 +40,7 @@ from kitlib.cluster.home import ClusterDir, all_clusters, write_private
 from kitlib.cluster.kitapi import PREFIX, KitApi
 from kitlib.cluster.loops import control_loops
 from kitlib.cluster.nodes import Nodes
+from kitlib.cluster.power import Power
 from kitlib.cluster.readdress import readdress
 from kitlib.network.addresses import NoFreeSlice, Slice, lease_slice
 from kitlib.node.connector import KubeletConnector
@@ -145,9 +146,10 @@ class Assembly:
         assert self.store is not None
         assert self.driver is not None
         faults = Faults(self.api, self.clock)
-        kit = KitApi(self.store, self.manager, self.driver.wake, self.recorder, faults, self.state)
+        power = Power(self.nodes) if self.nodes else None
+        kit = KitApi(self.store, self.manager, self.driver.wake, self.recorder, faults, self.state, power)
         self.api.extra[PREFIX] = kit.handle
-        connector = KubeletConnector(self.nodes.kubelets if self.nodes else {})
+        connector = KubeletConnector(self.nodes.kubelets, self.nodes.machines) if self.nodes else KubeletConnector({})
         self.edge = EdgeServer(faults, self.store, server_context(*self.keys.server, self.keys.ca), connector)
         await self.edge.start(bound=self.listeners)
         kubeconfig.write(self.directory.kubeconfig, self.directory.name, self.server, self.keys, self.config["token"])

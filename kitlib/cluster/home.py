@@ -81,6 +81,11 @@ class ClusterDir:
         return _read_json(self.state)
 
     def remove(self) -> None:
+        """All of it, with what its Pods have in memory outside of this directory."""
+        from kitlib.node.memory_volumes import MemoryVolumes
+
+        for node in self.nodes.iterdir() if self.nodes.is_dir() else ():
+            MemoryVolumes(node).sweep(set())
         shutil.rmtree(self.path, ignore_errors=True)
 
     def is_running(self) -> bool:

@@ -4,6 +4,8 @@
     GET  /kit/trace?since=REV&object=RES/NS/NAME    who wrote what because of what
     GET  /kit/controllers                      name, state, queue
     POST /kit/controllers/NAME/pause | step | resume | replace
+    GET  /kit/nodes                            which nodes are switched on
+    POST /kit/nodes/NAME/stop | kill | start   see power.py; stop: {"seconds": for all of it}
     GET  /kit/records?controller=NAME&since=N  reconciles: observed, decided, wrote
     POST /kit/faults                           see faults.py; an empty object ends them
 
@@ -21,6 +23,8 @@ import orjson
 from kitlib.api.request import Request, Response
 from kitlib.client.manager import Manager
 from kitlib.cluster.faults import Faults
+from kitlib.cluster.power import LONGEST, Power
+from kitlib.node.shutdown import SECONDS
 from kitlib.objects.errors import StatusError, bad_request, no_such_path
 from kitlib.store import Store
 from kitlib.trace.record import Recorder
@@ -32,9 +36,9 @@ class KitApi:
     """Answers the /kit/ paths of one cluster.  state: what run/state.json says."""
 
     def __init__(self, store: Store, manager: Manager, wake: Callable[[], None], recorder: Recorder, faults: Faults,
-                 state: Callable[[], dict[str, Any]]) -> None:
+                 state: Callable[[], dict[str, Any]], power: Power | None) -> None:
         self._store, self._manager, self._wake, self._recorder = store, manager, wake, recorder
-        self._faults, self._state = faults, state
+        self._faults, self._state, self._power = faults, state, power
 
     def handle(self, request: Request) -> Response:
         try:
@@ -45,11 +49,16 @@ class KitApi:
     def _answer(self, request: Request, parts: list[str]) -> Any:
         if (request.method, len(parts)) == ("GET", 1):
             reads = {"status": self._status, "trace": self._trace, "controllers": self._controllers,
-                     "records": self._records}
+                     "records": self._records, "nodes": self._nodes}
             if parts[0] in reads:
                 return reads[parts[0]](request)
         if request.method == "POST" and parts[0] == "controllers" and len(parts) == 3:
             return self._control(parts[1], parts[2])
+        if request.method == "POST" and parts[0] == "nodes" and len(parts) == 3 and self._power is not None:
+            seconds = _body(request).get("seconds", SECONDS)
+            if not isinstance(seconds, (int, float)) or not 0 <= seconds <= LONGEST:
+                raise bad_request(f"seconds must be a number from 0 to {LONGEST:.0f}, not {seconds!r}")
+            return {"name": parts[1], "state": self._power.press(parts[1], parts[2], seconds)}
         if request.method == "POST" and parts == ["faults"]:
             self._faults.configure(_body(request))
             return {"spoiled": self._faults.spoiled}
@@ -74,6 +83,9 @@ class KitApi:
     def _records(self, request: Request) -> dict[str, Any]:
         found = self._manager.records_since(_number(request, "since"), request.param("controller"))
         return {"records": [record.as_json() for record in found]}
+
+    def _nodes(self, _request: Request) -> dict[str, Any]:
+        return {"nodes": self._power.states() if self._power else {}}
 
     def _control(self, name: str, verb: str) -> dict[str, Any]:
         manager = self._manager

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from kitlib.client import Client, EventRecorder, Manager
+from kitlib.cluster.machine import Machine
 from kitlib.network.addresses import Slice
 from kitlib.network.dns.server import DnsServer, dns_service, host_resolvers
 from kitlib.network.kubeproxy import KubeProxy
@@ -27,7 +28,6 @@ from kitlib.node.images import ImageManager
 from kitlib.node.kubelet import Kubelet
 from kitlib.node.metrics import Metrics
 from kitlib.node.node_object import NodeFacts, machine_capacity
-from kitlib.node.registration import Registration
 from kitlib.node.sandbox import Dns
 from kitlib.node.simulated import SimulatedKubelet
 from kitlib.node.sources import ChangeSignal, ClusterSource, PodRouter
@@ -59,6 +59,7 @@ class Nodes:
         self.router = PodRouter(manager.informer("pods"))
         self.simulated = SimulatedKubelet(client_factory, clock, asyncio.get_running_loop())
         self.kubelets: dict[str, Kubelet] = {}
+        self.machines: dict[str, Machine] = {}
         self.metrics = Metrics(self.kubelets, clock, self._simulated_pods)
         self.process_names: list[str] = []
         self.simulated_names: list[str] = []
@@ -109,12 +110,14 @@ class Nodes:
                               pool=AddressPool(facts.pod_cidr), images=ImageManager(runtime, self._clock),
                               handlers=Handlers(runtime), durable=self._durable, services=self._source.services,
                               allocatable=capacity, dns=self._resolver)
-        registration = Registration(client, facts, self._clock, runtime)
-        await registration.register()
-        kubelet = self.kubelets[name] = Kubelet(context)
-        self.router.connect(name, kubelet.pod_event)
-        await kubelet.start(self.router.pods_of(name))
-        self._tasks.append(asyncio.ensure_future(registration.run()))
+        machine = self.machines[name] = Machine(facts, context, self.router, self._kubelet_changed)
+        await machine.switch_on()
+
+    def _kubelet_changed(self, name: str, kubelet: Kubelet | None) -> None:
+        if kubelet is None:
+            self.kubelets.pop(name, None)
+        else:
+            self.kubelets[name] = kubelet
 
     async def _start_dns(self, address: str) -> None:
         """The cluster's names, on the address that every Pod's resolv.conf gives."""
@@ -161,7 +164,7 @@ class Nodes:
         if self._dns:
             await self._dns.close()
         self.simulated.close()
-        await asyncio.gather(*self._tasks, *(kubelet.stop() for kubelet in self.kubelets.values()),
+        await asyncio.gather(*self._tasks, *(machine.stop() for machine in self.machines.values()),
                              return_exceptions=True)
 
 

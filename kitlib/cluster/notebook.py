@@ -4,6 +4,7 @@
     kit.kubectl("get pods -o wide")  stock kubectl; prints what it says and returns it
     kit.pause("replicaset")          the controller sees, but does not act
     kit.step("replicaset")           one reconcile, and what it saw, decided and wrote
+    kit.kill_node("node-2")          pull the plug; stop_node shuts it down in order, start_node switches it on again
     kit.run_controller(Mine, replaces="replicaset")    yours does the job now
 """
 
@@ -13,6 +14,7 @@ import os
 import shlex
 import subprocess
 import sys
+import time
 from typing import Any
 
 from kitlib.client import Controller
@@ -23,6 +25,7 @@ from kitlib.cluster.embedded import EmbeddedCluster
 from kitlib.cluster.errors import KitError
 from kitlib.cluster.find import find_or_new
 from kitlib.cluster.interface import Cluster, Settings
+from kitlib.objects.errors import StatusError
 
 
 def cluster(name: str | None = None, *, nodes: int | None = None, simulated_nodes: int = 0,
@@ -97,6 +100,35 @@ def step(name: str) -> dict[str, Any] | None:
     """One reconcile of a paused controller.  None: its queue is empty, there is nothing to do."""
     record: dict[str, Any] | None = control(current(), name, "step")["record"]
     return record
+
+
+def power(name: str, verb: str, *, seconds: float | None = None) -> str:
+    """stop, kill or start a node of an embedded cluster, and wait until it has come to that.
+
+    seconds: what all Pods of a node that is stopped have together.  Returns the node's state: stopped or running.
+    """
+    request = current().client().transport.request
+    try:
+        request("POST", f"/kit/nodes/{name}/{verb}", obj={} if seconds is None else {"seconds": seconds})
+        while (state := request("GET", "/kit/nodes")["nodes"][name]) not in ("stopped", "running"):
+            time.sleep(0.05)
+    except StatusError as error:
+        raise KitError(f"{error.message}.") from error
+    return str(state)
+
+
+def stop_node(name: str, *, seconds: float | None = None) -> None:
+    """Shut a node down in order: its Pods end by their grace periods, and their controllers make others elsewhere."""
+    power(name, "stop", seconds=seconds)
+
+
+def kill_node(name: str) -> None:
+    """Pull the plug of a node: its processes are dead, and the API learns of it only by silence."""
+    power(name, "kill")
+
+
+def start_node(name: str) -> None:
+    power(name, "start")
 
 
 def run_controller(controller: Controller | type[Controller], *, replaces: str = "",

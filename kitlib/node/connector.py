@@ -8,7 +8,7 @@ Source: pkg/kubelet/server/server.go, pkg/kubelet/kubelet_pods.go (GetKubeletCon
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Container, Mapping
 from typing import Any
 
 from ..objects.clock import parse_time
@@ -24,10 +24,10 @@ Options = Mapping[str, Any]
 
 
 class KubeletConnector:
-    """`NodeConnector` of the edge, over the kubelets of this process (name → kubelet; it may grow later)."""
+    """`NodeConnector` of the edge, over the kubelets of this process (name → kubelet, of those switched on)."""
 
-    def __init__(self, kubelets: Mapping[str, Kubelet]) -> None:
-        self._kubelets = kubelets
+    def __init__(self, kubelets: Mapping[str, Kubelet], machines: Container[str] = ()) -> None:
+        self._kubelets, self._machines = kubelets, machines
 
     async def logs(self, node: str, pod: Pod, options: Options) -> AsyncIterator[bytes]:
         worker = self._worker(node, pod)
@@ -66,6 +66,8 @@ class KubeletConnector:
 
     def _worker(self, node: str, pod: Pod) -> PodWorker:
         kubelet = self._kubelets.get(node)
+        if kubelet is None and node in self._machines:
+            raise internal(f"dial tcp: {node}:10250: connect: no route to host (the node is switched off)")
         if kubelet is None:
             raise bad_request(f"node {node} is simulated: its Pods have no processes, so there is nothing to read "
                               f"from and nothing to connect to")
