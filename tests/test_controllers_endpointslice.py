@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from controller_world import World, node, pod
+from controller_world import World, node, pod, replica_set
 
 from kitlib.client import Create, Delete, Update
 from kitlib.controllers.endpointslice import FULL, SLICES, EndpointSlice, Observed
@@ -62,6 +62,32 @@ def test_not_ready_addresses_may_be_published():
     service = SERVICE | {"spec": SERVICE["spec"] | {"publishNotReadyAddresses": True}}
     ((action),) = diff([backend(0, ready=False)], service=service)
     assert action.obj["endpoints"][0]["conditions"] == {"ready": True, "serving": False, "terminating": False}
+
+
+def test_a_traffic_distribution_becomes_hints_of_ready_endpoints():
+    pods = [backend(0, nodeName="n1"), backend(1, nodeName="n2"), backend(2, nodeName="n1", ready=False)]
+    zones = {"n1": "a"}
+
+    def hints(distribution: str) -> list[Any]:
+        service = SERVICE | {"spec": SERVICE["spec"] | {"trafficDistribution": distribution}}
+        (action,) = EndpointSlice().diff(Observed(service, pods, [], zones))
+        return [endpoint.get("hints") for endpoint in action.obj["endpoints"]]
+
+    for_zone, for_node = {"forZones": [{"name": "a"}]}, {"forNodes": [{"name": "n1"}]}
+    assert hints("PreferClose") == hints("PreferSameZone") == [for_zone, None, None]
+    assert hints("PreferSameNode") == [for_zone | for_node, {"forNodes": [{"name": "n2"}]}, None]
+
+
+def test_another_zone_of_a_node_is_seen():
+    world = World(EndpointSlice(), ReplicaSet(), nodes=1)
+    world.create("services", {"metadata": {"name": "web"}, "spec": {
+        **SERVICE["spec"], "trafficDistribution": "PreferSameZone"}})
+    world.create("replicasets.apps", replica_set("web", 1))
+    world.settle()
+    world.patch("nodes", "node-0", {"metadata": {"labels": {"topology.kubernetes.io/zone": "east"}}}, namespace="")
+    world.settle()
+    (found,) = [s for s in world.list(SLICES) if s["metadata"]["name"].startswith("web-")]
+    assert found["endpoints"][0]["hints"] == {"forZones": [{"name": "east"}]}
 
 
 def test_pods_without_an_address_or_ended_and_leaving_are_not_endpoints():

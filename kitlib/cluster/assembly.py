@@ -118,7 +118,9 @@ class Assembly:
     def _start_controllers(self) -> None:
         self.manager = Manager(self.client, self.clock, leases=True)
         sign = csr.signer(self.keys.ca, pki.directory_key(self.keys.ca))
-        for controller, agent in control_loops(self.keys.ca.read_text(), str(self.directory.path / "volumes"), sign):
+        loops = control_loops(self.keys.ca.read_text(), str(self.directory.path / "volumes"), sign,
+                              self.slice.load_balancer_cidr)
+        for controller, agent in loops:
             self.manager.add(controller, agent)
         if self.is_new and not self.config["bare"]:
             addons.install(self.client("kit-addons"))

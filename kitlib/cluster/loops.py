@@ -20,6 +20,7 @@ from kitlib.controllers.endpointslice import EndpointSlice
 from kitlib.controllers.garbagecollector import GarbageCollector
 from kitlib.controllers.hpa import HorizontalPodAutoscaler
 from kitlib.controllers.job import Job
+from kitlib.controllers.loadbalancer import LoadBalancer
 from kitlib.controllers.localprovisioner import LocalProvisioner, LocalReclaimer
 from kitlib.controllers.namespace import Namespace
 from kitlib.controllers.nodelifecycle import NodeLifecycle
@@ -39,11 +40,13 @@ from kitlib.scheduler.scheduler import Scheduler
 MANAGER = "kube-controller-manager"
 
 
-def control_loops(root_ca: str, volumes: str = "", sign: Sign | None = None) -> list[tuple[Controller, str]]:
+def control_loops(root_ca: str, volumes: str = "", sign: Sign | None = None, balancers: str = "",
+                  ) -> list[tuple[Controller, str]]:
     """Each loop with its User-Agent.
 
     root_ca: the PEM text of the cluster's CA.  volumes: the directory for volumes that are made on demand.
     sign: signs certificate requests with the CA; without it nobody does.
+    balancers: the CIDR of addresses for Services of type LoadBalancer; without it they wait for somebody's controller.
 
     An owner's controller comes before that of what it owns: a turn later, the answer to a write is seen with it.
     """
@@ -55,6 +58,8 @@ def control_loops(root_ca: str, volumes: str = "", sign: Sign | None = None) -> 
         ClaimProtection(), VolumeProtection(), LocalProvisioner(volumes), LocalReclaimer(_remove)]
     if sign is not None:
         controllers.append(CertificateSigning(sign))
+    if balancers:
+        controllers.append(LoadBalancer(balancers))
     scheduler = Scheduler()
     return [*((controller, f"{MANAGER}/{controller.name}") for controller in controllers),
             (scheduler, scheduler.user_agent)]

@@ -9,11 +9,14 @@ conditions say what may be done with it:
     terminating  it is on its way out
     ready        serving and not terminating: send traffic here (or publishNotReadyAddresses: always)
 
+A Service with a trafficDistribution adds a hint to each ready endpoint: whose traffic is it best for?  The zone's own
+(PreferSameZone, once called PreferClose), or the node's own (PreferSameNode).  kube-proxy follows hints where it can.
+
 Pods may resolve a named target port differently, so endpoints are grouped by their port numbers, one group of slices
 each.  Slices change as little as possible: what is right stays where it is, free places are filled, and only then is
 a new slice made.  One empty slice is kept as a sign that somebody has looked.
 
-Source: k8s.io/endpointslice (reconciler.go, utils.go), kubernetes/pkg/controller/endpointslice.
+Source: k8s.io/endpointslice (reconciler.go, utils.go, trafficdist.go), kubernetes/pkg/controller/endpointslice.
 """
 
 from __future__ import annotations
@@ -36,6 +39,7 @@ MANAGED_BY = "endpointslice.kubernetes.io/managed-by"
 MANAGER = "endpointslice-controller.k8s.io"
 HEADLESS = "service.kubernetes.io/headless"
 ZONE = "topology.kubernetes.io/zone"
+CLOSE = ("PreferClose", "PreferSameZone", "PreferSameNode")
 FULL = 100
 
 
@@ -58,6 +62,13 @@ class EndpointSlice(Controller):
     def setup(self) -> None:
         self.cache(SLICES).add_label_index(SERVICE_NAME)
         self.watch("pods", self._services_of)
+        self.cache("nodes").add_handler(self._node_changed)
+
+    def _node_changed(self, kind: str, old: Object | None, new: Object | None) -> None:
+        """Nodes report every few seconds; only another zone matters, and then to every Service."""
+        if old is not None and new is not None and _zone(old) != _zone(new):
+            for service in self.cache("services").list():
+                self._wake(object_key(service), kind, "nodes", new)
 
     def observe(self, key: str) -> Observed | None:
         service = self.get(key)
@@ -80,8 +91,7 @@ class EndpointSlice(Controller):
 
     def _zones(self, pods: Iterable[Object]) -> dict[str, str]:
         nodes = {name: self.cache("nodes").get(name) for pod in pods if (name := pod["spec"].get("nodeName"))}
-        labels = {name: node["metadata"].get("labels") or {} for name, node in nodes.items() if node}
-        return {name: known[ZONE] for name, known in labels.items() if ZONE in known}
+        return {name: zone for name, node in nodes.items() if node and (zone := _zone(node))}
 
     def diff(self, observed: Observed) -> list[Action]:
         service, slices = observed.service, list(observed.slices)
@@ -158,7 +168,21 @@ def _endpoint(observed: Observed, pod: Object, address: str) -> Object:
         endpoint["nodeName"] = spec["nodeName"]
     if spec.get("nodeName") in observed.zones:
         endpoint["zone"] = observed.zones[spec["nodeName"]]
-    return endpoint
+    hints = _hints(service["spec"].get("trafficDistribution"), endpoint) if ready else {}
+    return endpoint | ({"hints": hints} if hints else {})
+
+
+def _hints(distribution: str | None, endpoint: Object) -> Object:
+    hints: Object = {}
+    if distribution in CLOSE and "zone" in endpoint:
+        hints["forZones"] = [{"name": endpoint["zone"]}]
+    if distribution == "PreferSameNode" and "nodeName" in endpoint:
+        hints["forNodes"] = [{"name": endpoint["nodeName"]}]
+    return hints
+
+
+def _zone(node: Object) -> str:
+    return (node["metadata"].get("labels") or {}).get(ZONE, "")
 
 
 def _ports(service: Object, pod: Object) -> list[Object]:

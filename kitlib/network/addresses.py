@@ -7,7 +7,7 @@ Each cluster leases a slice of its own:
       127.X.0.0/20      Services: .0.1 is `kubernetes`, .0.10 the DNS server; node i is 127.X.15.i
       127.X.16.0/24     Pods of node 0
       127.X.17.0/24     Pods of node 1 …
-      127.X.255.254     the lease: whoever listens here owns the slice
+      127.X.255.0/24    load balancers; .254 of it is the lease: whoever listens there owns the slice
 
 The kernel is the arbiter: it lets one process of one user listen on an address and port, and forgets it with the
 process.
@@ -54,6 +54,10 @@ class Slice:
     @property
     def dns_ip(self) -> str:
         return f"127.{self.number}.0.10"
+
+    @property
+    def load_balancer_cidr(self) -> str:
+        return f"127.{self.number}.255.0/24"
 
     def node_ip(self, index: int) -> str:
         self._check(index)
