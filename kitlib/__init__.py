@@ -24,15 +24,18 @@ _WHERE = {
     "kill_node": "kitlib.cluster.notebook",
     "kubectl": "kitlib.cluster.notebook",
     "lab": "kitlib.book.session",
+    "packet_walk": "kitlib.book.session",
     "pause": "kitlib.cluster.notebook",
     "resume": "kitlib.cluster.notebook",
+    "rules": "kitlib.book.session",
     "run_controller": "kitlib.cluster.notebook",
     "start_node": "kitlib.cluster.notebook",
     "step": "kitlib.cluster.notebook",
     "stop_node": "kitlib.cluster.notebook",
 }
 
-__all__ = ["KitError", "cluster", "curl", "dig", "flow", "kubectl", "lab", "pause", "resume", "run_controller", "step"]
+__all__ = ["KitError", "cluster", "curl", "dig", "flow", "kubectl", "lab", "packet_walk", "pause", "resume", "rules",
+           "run_controller", "step"]
 
 
 def __getattr__(name: str) -> Any:

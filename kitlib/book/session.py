@@ -15,7 +15,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kitlib.checks import answers
 from kitlib.checks.framework import Lab, load
@@ -25,6 +25,10 @@ from kitlib.cluster.context import connect
 from kitlib.cluster.errors import KitError
 from kitlib.cluster.interface import Cluster
 from kitlib.objects.errors import StatusError
+
+if TYPE_CHECKING:
+    from kitlib.cluster.dataplane import Dataplane
+    from kitlib.views.walk_figure import WalkFigure
 
 AGENT = "learner"
 
@@ -99,6 +103,38 @@ def flow(target: str, *, namespace: str = "", live: bool = False, seconds: float
     from kitlib.views.figure import flow as draw
 
     return draw(target, namespace=namespace or "default", cluster=connect(), live=live, seconds=seconds)
+
+
+def packet_walk(destination: str, *, source: str = "", mode: str = "iptables", node: str = "", endpoint: str = "",
+                protocol: str = "", namespace: str = "") -> WalkFigure:
+    """Which rule takes a packet where: the walk of a connection's first packet through a node's rules, drawn.
+
+        kit.packet_walk("web:80", source="client", mode="nftables")     a Service, from a Pod
+        kit.packet_walk("node-1:30080", source="203.0.113.9")           a node port, from outside
+
+    mode: iptables, nftables, ipvs or userspace; for every mode the rules are worked out from the API's objects, so it
+    makes no difference which one the cluster uses.  endpoint: let chance choose this one (a Pod or an address).
+    namespace: of short names; by default that of the lab begun last.  Raises KitError in one sentence.
+    """
+    from kitlib.views.walk_figure import WalkFigure
+
+    walk = _dataplane(namespace).walk(destination, source=source, mode=mode, node=node, endpoint=endpoint,
+                                      protocol=protocol)
+    return WalkFigure(walk.json())
+
+
+def rules(mode: str = "iptables", *, node: str = "", service: str = "", namespace: str = "") -> str:
+    """A node's rules as text, in the form of the mode's own tools; with service only what that Service adds."""
+    return _dataplane(namespace).rules(mode, node, service)
+
+
+def _dataplane(namespace: str) -> Dataplane:
+    """Of the cluster that is meant; short names are of the namespace, else of the lab begun last."""
+    from kitlib.cluster.dataplane import Dataplane
+
+    session = _begun[-1] if _begun else None
+    client = (session.cluster if session else connect()).client("kit-rules")
+    return Dataplane(client, namespace or (session.namespace if session else "default"))
 
 
 def ensure_namespace(session: LabSession) -> None:

@@ -36,6 +36,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "curl": ("traffic", "ask a URL of the cluster, as a Pod of it would"),
     "dig": ("traffic", "ask the cluster's DNS, and show which names were tried"),
     "flow": ("flow", "draw who did what because of what for one object"),
+    "rules": ("rules", "print the rules that kube-proxy has for this cluster, in any mode"),
+    "walk": ("rules", "walk a packet through these rules: which rule takes it where"),
     "pause": ("control", "stop a controller before its next reconcile"),
     "step": ("control", "let a paused controller reconcile once, and show it"),
     "resume": ("control", "let a paused controller run again"),

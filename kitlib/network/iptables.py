@@ -19,22 +19,34 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import ipaddress
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from .service_ports import ProxyEndpoint, ServicePort, local_to, usable
+from .service_ports import ProxyEndpoint, Reachable, ServicePort, reachable
 
 MARK = "0x4000/0x4000"
 
 
 @dataclass(frozen=True, slots=True)
 class RuleContext:
-    """The node for which the rules are made."""
+    """The node for which the rules are made.
+
+    zone: its topology.kubernetes.io/zone.  node_addresses: the first is its InternalIP.  nfacct: whether rules count
+    with nfacct; like the real one we leave the counters out where the kernel has none.
+    """
 
     node: str
     cluster_cidr: str = "10.244.0.0/16"
     service_cidr: str = "10.96.0.0/16"
     node_addresses: Sequence[str] = ()
+    zone: str = ""
+    nfacct: bool = True
+
+    def lets_node_in(self, sources: Iterable[str]) -> bool:
+        """Whether this node is among a load balancer's allowed sources."""
+        return any(ipaddress.ip_address(self.node_addresses[0]) in ipaddress.ip_network(source, strict=False)
+                   for source in sources if self.node_addresses)
 
 
 @dataclass(slots=True)
@@ -51,7 +63,7 @@ class Tables:
         ours = sorted(set(chains) - set(built_in))
         lines = [f":{name} - [0:0]" for name in ours]
         lines += [f"-A {name} {rule}" for name in (*built_in, *ours) for rule in chains[name]]
-        return "\n".join(lines) + "\n"
+        return "".join(f"{line}\n" for line in lines)
 
 
 def chain_name(prefix: str, port: ServicePort, endpoint: ProxyEndpoint | None = None) -> str:
@@ -62,7 +74,7 @@ def chain_name(prefix: str, port: ServicePort, endpoint: ProxyEndpoint | None = 
 
 def rules(ports: Iterable[ServicePort], context: RuleContext) -> Tables:
     """All rules of a node for these Services."""
-    tables = Tables(_nat_base(), _filter_base())
+    tables = Tables(_nat_base(), _filter_base(context))
     for port in ports:
         _service(port, context, tables)
     tables.nat["KUBE-SERVICES"].append(
@@ -72,27 +84,19 @@ def rules(ports: Iterable[ServicePort], context: RuleContext) -> Tables:
 
 
 def _service(port: ServicePort, context: RuleContext, tables: Tables) -> None:
-    everywhere = usable(port.endpoints)
-    local = local_to(port.endpoints, context.node)
-    internal = local if port.internal_local else everywhere
-    external = local if port.external_local else everywhere
-    outside = bool(port.node_port or port.external_ips or port.load_balancer_ips)
+    found = reachable(port, context.node, context.zone)
     cluster_chain, local_chain = chain_name("SVC", port), chain_name("SVL", port)
-    if internal:
+    if found.internal:
         _internal(port, tables, local_chain if port.internal_local else cluster_chain)
     else:
-        _refuse(port, tables, "KUBE-SERVICES", port.cluster_ips, "has no endpoints" if not everywhere
-                else "has no local endpoints", reject=not everywhere)
-    if outside:
-        _external(port, context, tables, everywhere, external, cluster_chain, local_chain)
-    used: set[ProxyEndpoint] = set()
-    if everywhere and (not port.internal_local or (outside and not (port.external_local and not everywhere))):
-        _balance(port, context, tables, cluster_chain, everywhere)
-        used |= set(everywhere)
-    if local and (port.internal_local or (outside and port.external_local)):
-        _balance(port, context, tables, local_chain, local)
-        used |= set(local)
-    for endpoint in sorted(used):
+        _refuse(port, tables, "KUBE-SERVICES", port.cluster_ips, found)
+    if port.outside:
+        _external(port, context, tables, found)
+    if found.cluster:
+        _balance(port, context, tables, cluster_chain, found.cluster)
+    if found.local:
+        _balance(port, context, tables, local_chain, found.local)
+    for endpoint in found.all:
         _endpoint(port, tables, endpoint)
 
 
@@ -102,19 +106,22 @@ def _internal(port: ServicePort, tables: Tables, chain: str) -> None:
             f'-d {address}/32 {_proto(port, f"{port.name} cluster IP")} --dport {port.port} -j {chain}')
 
 
-def _external(port: ServicePort, context: RuleContext, tables: Tables, everywhere: list[ProxyEndpoint],
-              external: list[ProxyEndpoint], cluster_chain: str, local_chain: str) -> None:
-    chain = chain_name("EXT", port)
-    if not external:
-        why = "has no local endpoints" if everywhere else "has no endpoints"
-        reject = not everywhere
-        _refuse(port, tables, "KUBE-EXTERNAL-SERVICES", (*port.external_ips, *port.load_balancer_ips), why, reject)
+def _external(port: ServicePort, context: RuleContext, tables: Tables, found: Reachable) -> None:
+    protocol = port.protocol.lower()
+    if not found.external:
+        why, verdict = _why(port, found)
+        _refuse(port, tables, "KUBE-EXTERNAL-SERVICES", (*port.external_ips, *port.load_balancer_ips), found)
         if port.node_port:
             tables.filter["KUBE-EXTERNAL-SERVICES"].append(
-                f'-p {port.protocol.lower()} -m comment --comment "{port.name} {why}" -m addrtype --dst-type LOCAL '
-                f"-m {port.protocol.lower()} --dport {port.node_port} {_verdict(reject)}")
-        if not everywhere:
-            return
+                f'-p {protocol} -m comment --comment "{why}" -m addrtype --dst-type LOCAL '
+                f"-m {protocol} --dport {port.node_port} {verdict}")
+    if port.health_check_node_port:
+        tables.filter["KUBE-NODEPORTS"].append(
+            f'-p tcp -m comment --comment "{port.name} health check node port" -m tcp '
+            f"--dport {port.health_check_node_port} -j ACCEPT")
+    if not found.anywhere:
+        return
+    chain = chain_name("EXT", port)
     for address in port.external_ips:
         tables.nat["KUBE-SERVICES"].append(
             f'-d {address}/32 {_proto(port, f"{port.name} external IP")} --dport {port.port} -j {chain}')
@@ -123,41 +130,38 @@ def _external(port: ServicePort, context: RuleContext, tables: Tables, everywher
         tables.nat["KUBE-SERVICES"].append(
             f'-d {address}/32 {_proto(port, f"{port.name} loadbalancer IP")} --dport {port.port} -j {target}')
     if port.load_balancer_ips and port.source_ranges:
-        _firewall(port, tables, chain)
+        _firewall(port, context, tables, chain)
     if port.node_port:
-        protocol = port.protocol.lower()
         head = f'-p {protocol} -m comment --comment "{port.name}" -m {protocol} --dport {port.node_port}'
-        tables.nat["KUBE-NODEPORTS"] += [
-            f"-d 127.0.0.0/8 {head} -m nfacct --nfacct-name  localhost_nps_accepted_pkts -j {chain}",
-            f"{head} -j {chain}"]
-    if port.health_check_node_port:
-        tables.filter["KUBE-NODEPORTS"].append(
-            f'-p tcp -m comment --comment "{port.name} health check node port" -m tcp '
-            f"--dport {port.health_check_node_port} -j ACCEPT")
-    _external_chain(port, context, tables, chain, cluster_chain, local_chain, bool(external))
+        if context.nfacct:
+            tables.nat["KUBE-NODEPORTS"].append(
+                f"-d 127.0.0.0/8 {head} -m nfacct --nfacct-name  localhost_nps_accepted_pkts -j {chain}")
+        tables.nat["KUBE-NODEPORTS"].append(f"{head} -j {chain}")
+    _external_chain(port, context, tables, chain, bool(found.external))
 
 
-def _external_chain(port: ServicePort, context: RuleContext, tables: Tables, chain: str, cluster_chain: str,
-                    local_chain: str, reachable: bool) -> None:
+def _external_chain(port: ServicePort, context: RuleContext, tables: Tables, chain: str, there: bool) -> None:
+    cluster_chain, local_chain = chain_name("SVC", port), chain_name("SVL", port)
     destinations = f"{port.name} external destinations"
     if port.external_local:
         host = "-m addrtype --src-type LOCAL"
         lines = [f'-s {context.cluster_cidr} -m comment --comment "pod traffic for {destinations}" -j {cluster_chain}',
                  f'-m comment --comment "masquerade LOCAL traffic for {destinations}" {host} -j KUBE-MARK-MASQ',
                  f'-m comment --comment "route LOCAL traffic for {destinations}" {host} -j {cluster_chain}']
-        lines += [f"-j {local_chain}"] if reachable else []
+        lines += [f"-j {local_chain}"] if there else []
     else:
         lines = [f'-m comment --comment "masquerade traffic for {destinations}" -j KUBE-MARK-MASQ',
                  f"-j {cluster_chain}"]
     tables.nat[chain] = lines
 
 
-def _firewall(port: ServicePort, tables: Tables, external_chain: str) -> None:
+def _firewall(port: ServicePort, context: RuleContext, tables: Tables, external_chain: str) -> None:
     """loadBalancerSourceRanges: who is in goes on; the filter table drops who is not."""
-    chain = chain_name("FW", port)
+    chain, sources = chain_name("FW", port), list(port.source_ranges)
+    if context.lets_node_in(sources):   # the node's own packet to the address may carry that very address as source
+        sources += [f"{address}/32" for address in port.load_balancer_ips]
     tables.nat[chain] = [
-        f'-s {source} -m comment --comment "{port.name} loadbalancer IP" -j {external_chain}'
-        for source in port.source_ranges]
+        f'-s {source} -m comment --comment "{port.name} loadbalancer IP" -j {external_chain}' for source in sources]
     tables.nat[chain].append(
         f'-m comment --comment "other traffic to {port.name} will be dropped by KUBE-PROXY-FIREWALL"')
     for address in port.load_balancer_ips:
@@ -204,14 +208,17 @@ def _proto(port: ServicePort, comment: str) -> str:
     return f'-p {protocol} -m comment --comment "{comment}" -m {protocol}'
 
 
-def _verdict(reject: bool) -> str:
-    return "-j REJECT --reject-with icmp-port-unreachable" if reject else "-j DROP"
+def _why(port: ServicePort, found: Reachable) -> tuple[str, str]:
+    """Why there is no endpoint, and what happens: nobody anywhere is an answer, nobody here is silence."""
+    if found.anywhere:
+        return f"{port.name} has no local endpoints", "-j DROP"
+    return f"{port.name} has no endpoints", "-j REJECT --reject-with icmp-port-unreachable"
 
 
-def _refuse(port: ServicePort, tables: Tables, chain: str, addresses: Iterable[str], why: str, reject: bool) -> None:
+def _refuse(port: ServicePort, tables: Tables, chain: str, addresses: Iterable[str], found: Reachable) -> None:
+    why, verdict = _why(port, found)
     for address in addresses:
-        tables.filter[chain].append(
-            f'-d {address}/32 {_proto(port, f"{port.name} {why}")} --dport {port.port} {_verdict(reject)}')
+        tables.filter[chain].append(f"-d {address}/32 {_proto(port, why)} --dport {port.port} {verdict}")
 
 
 def _nat_base() -> dict[str, list[str]]:
@@ -227,8 +234,9 @@ def _nat_base() -> dict[str, list[str]]:
     }
 
 
-def _filter_base() -> dict[str, list[str]]:
+def _filter_base(context: RuleContext) -> dict[str, list[str]]:
     new = "-m conntrack --ctstate NEW -m comment --comment"
+    counter = "-m nfacct --nfacct-name  ct_state_invalid_dropped_pkts " if context.nfacct else ""
     firewall = f'{new} "kubernetes load balancer firewall" -j KUBE-PROXY-FIREWALL'
     portals = f'{new} "kubernetes service portals" -j KUBE-SERVICES'
     visible = f'{new} "kubernetes externally-visible service portals" -j KUBE-EXTERNAL-SERVICES'
@@ -243,7 +251,7 @@ def _filter_base() -> dict[str, list[str]]:
             '! -s 127.0.0.0/8 -d 127.0.0.0/8 -m comment --comment "block incoming localnet connections" '
             "-m conntrack ! --ctstate RELATED,ESTABLISHED,DNAT -j DROP"],
         "KUBE-FORWARD": [
-            "-m conntrack --ctstate INVALID -m nfacct --nfacct-name  ct_state_invalid_dropped_pkts -j DROP",
+            f"-m conntrack --ctstate INVALID {counter}-j DROP",
             f'-m comment --comment "kubernetes forwarding rules" -m mark --mark {MARK} -j ACCEPT',
             '-m comment --comment "kubernetes forwarding conntrack rule" '
             "-m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"],

@@ -19,7 +19,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from .iptables import RuleContext
-from .service_ports import ProxyEndpoint, ServicePort, local_to, usable
+from .service_ports import ProxyEndpoint, ServicePort, reachable
 
 MARK = "meta mark set meta mark | 0x00004000"
 
@@ -31,6 +31,10 @@ class Block:
     head: str
     lines: list[str]
     elements: list[str] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        return self.head.partition(" ")[2]
 
     def text(self) -> str:
         body = list(self.lines)
@@ -71,50 +75,46 @@ def table(ports: Iterable[ServicePort], context: RuleContext) -> Table:
     result = Table(_sets(context), [], _base_chains(context))
     for port in ports:
         _service(port, context, result)
+    result.sets["cluster-ips"].elements.sort(key=_number)
     return result
 
 
 def _service(port: ServicePort, context: RuleContext, out: Table) -> None:
-    everywhere, local = usable(port.endpoints), local_to(port.endpoints, context.node)
-    internal = local if port.internal_local else everywhere
-    external = local if port.external_local else everywhere
-    outside = bool(port.node_port or port.external_ips or port.load_balancer_ips)
+    found = reachable(port, context.node, context.zone)
     base, protocol = chain_base(port), port.protocol.lower()
-    out.sets["cluster-ips"].elements += [a for a in port.cluster_ips if a not in out.sets["cluster-ips"].elements]
-    out.sets["cluster-ips"].elements.sort(key=_number)
-    used: set[ProxyEndpoint] = set()
-    if everywhere and (not port.internal_local or outside):
-        _balance(port, out, f"service-{base}", everywhere)
-        used |= set(everywhere)
-    if local and (port.internal_local or (outside and port.external_local)):
-        _balance(port, out, f"local-{base}", local)
-        used |= set(local)
+    cluster_ips = out.sets["cluster-ips"].elements
+    cluster_ips += [address for address in port.cluster_ips if address not in cluster_ips]
+    if found.cluster:
+        _balance(port, out, f"service-{base}", found.cluster)
+    if found.local:
+        _balance(port, out, f"local-{base}", found.local)
     for address in port.cluster_ips:
         target = f"goto {'local' if port.internal_local else 'service'}-{base}"
-        _entry(port, out, address, target if internal else "", bool(everywhere))
-    if outside and everywhere:
-        _external_chain(port, context, out, base, bool(external))
+        _entry(port, out, address, target if found.internal else "", found.anywhere)
+    if port.outside and found.anywhere:
+        _external_chain(port, context, out, base, bool(found.external))
     for address in (*port.external_ips, *port.load_balancer_ips):
-        _entry(port, out, address, f"goto external-{base}" if everywhere else "", bool(everywhere), bool(external))
+        _entry(port, out, address, f"goto external-{base}" if found.anywhere else "", found.anywhere,
+               bool(found.external))
     if port.node_port:
-        if everywhere:
+        if found.anywhere:
             out.sets["service-nodeports"].elements.append(f"{protocol} . {port.node_port} : goto external-{base}")
-        if not external:
-            verdict = "drop" if everywhere else "goto reject-chain"
+        if not found.external:
+            verdict = "drop" if found.anywhere else "goto reject-chain"
             out.sets["no-endpoint-nodeports"].elements.append(
                 f'{protocol} . {port.node_port} comment "{port.name}" : {verdict}')
-    if port.source_ranges and port.load_balancer_ips and everywhere:
-        _firewall(port, out, base)
+    if port.source_ranges and port.load_balancer_ips:
+        _firewall(port, context, out, base)
     hairpin = out.sets["hairpin-connections"].elements
-    hairpin += [f"{e.ip} . {e.ip} . {protocol} . {e.port}" for e in sorted(used) if e.node == context.node]
+    hairpin += [f"{e.ip} . {e.ip} . {protocol} . {e.port}" for e in found.all if e.node == context.node]
 
 
-def _entry(port: ServicePort, out: Table, address: str, target: str, anywhere: bool, reachable: bool = True) -> None:
+def _entry(port: ServicePort, out: Table, address: str, target: str, anywhere: bool, there: bool = True) -> None:
     """One address of the Service: where it leads, or why nowhere."""
     key = f"{address} . {port.protocol.lower()} . {port.port}"
     if target:
         out.sets["service-ips"].elements.append(f"{key} : {target}")
-    if not target or not reachable:
+    if not target or not there:
         verdict = "drop" if anywhere else "goto reject-chain"
         out.sets["no-endpoint-services"].elements.append(f'{key} comment "{port.name}" : {verdict}')
 
@@ -126,11 +126,11 @@ def _balance(port: ServicePort, out: Table, chain: str, endpoints: list[ProxyEnd
         line = f"meta l4proto {protocol} dnat ip to numgen random mod {count} map {{ {choices} }}"
         out.chains.append(Block(f"chain {chain}", [line]))
         return
-    sticky = []
+    sticky, known = [], {block.name for block in out.affinity}
     for endpoint in endpoints:
         base = chain_base(port, endpoint)
         sticky.append(f"ip saddr @affinity-{base} goto endpoint-{base}")
-        if any(block.head == f"set affinity-{base}" for block in out.affinity):
+        if f"affinity-{base}" in known:
             continue
         out.affinity.append(Block(f"set affinity-{base}", [
             "type ipv4_addr", "size 65535", "flags dynamic,timeout", f"timeout {span(port.affinity)}"]))
@@ -140,24 +140,26 @@ def _balance(port: ServicePort, out: Table, chain: str, endpoints: list[ProxyEnd
     out.chains.append(Block(f"chain {chain}", [*sticky, f"numgen random mod {count} vmap {{ {choices} }}"]))
 
 
-def _external_chain(port: ServicePort, context: RuleContext, out: Table, base: str, reachable: bool) -> None:
+def _external_chain(port: ServicePort, context: RuleContext, out: Table, base: str, there: bool) -> None:
     """Traffic from outside the cluster: masquerade it, or keep it on this node and leave its source as it is."""
     service = f"goto service-{base}"
     if port.external_local:
         lines = [f'ip saddr {context.cluster_cidr} {service} comment "short-circuit pod traffic"',
                  f'fib saddr type local {MARK} comment "masquerade local traffic"',
                  f'fib saddr type local {service} comment "short-circuit local traffic"']
-        lines += [f"goto local-{base}"] if reachable else []
+        lines += [f"goto local-{base}"] if there else []
     else:
         lines = [f'{MARK} comment "masquerade"', service]
     out.chains.append(Block(f"chain external-{base}", lines))
 
 
-def _firewall(port: ServicePort, out: Table, base: str) -> None:
+def _firewall(port: ServicePort, context: RuleContext, out: Table, base: str) -> None:
     for address in port.load_balancer_ips:
         out.sets["firewall-ips"].elements.append(
             f"{address} . {port.protocol.lower()} . {port.port} : goto firewall-{base}")
-    sources = port.source_ranges
+    sources = list(port.source_ranges)
+    if context.lets_node_in(sources):   # the node's own packet to the address may carry that very address as source
+        sources += port.load_balancer_ips
     match = sources[0] if len(sources) == 1 else f"{{ {', '.join(sources)} }}"
     out.chains.append(Block(f"chain firewall-{base}", [f"ip saddr != {match} drop"]))
 

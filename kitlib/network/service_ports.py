@@ -10,7 +10,7 @@ Which of the endpoints a connection may take depends on where it begins and on h
     ClusterIP             cluster_endpoints: all, or those hinted for   local_to: on the caller's node
     node port, external   the node or its zone                          local_to: on the node that was addressed
 
-`endpoints_for` is that table as a function.
+`endpoints_for` is that table as a function, `reachable` all of it at once for a node that writes rules.
 Source: pkg/proxy/serviceport.go, pkg/proxy/endpoint.go, pkg/proxy/topology.go.
 """
 
@@ -68,6 +68,45 @@ class ServicePort:
         base = f"{self.namespace}/{self.service}"
         return f"{base}:{self.port_name}" if self.port_name else base
 
+    @property
+    def outside(self) -> bool:
+        """Whether it can be reached from outside the cluster."""
+        return bool(self.node_port or self.external_ips or self.load_balancer_ips)
+
+    @property
+    def uses_cluster(self) -> bool:
+        """Policy Cluster, or anything from outside: even under Local, Pods and the node itself take any endpoint."""
+        return not self.internal_local or self.outside
+
+    @property
+    def uses_local(self) -> bool:
+        return self.internal_local or (self.external_local and self.outside)
+
+
+@dataclass(frozen=True, slots=True)
+class Reachable:
+    """What one node may use of a ServicePort.  anywhere: whether there is any endpoint in the whole cluster."""
+
+    cluster: list[ProxyEndpoint]
+    local: list[ProxyEndpoint]
+    anywhere: bool
+    internal_local: bool
+    external_local: bool
+
+    @property
+    def all(self) -> list[ProxyEndpoint]:
+        return sorted({*self.cluster, *self.local})
+
+    @property
+    def internal(self) -> list[ProxyEndpoint]:
+        """For what comes to the ClusterIP."""
+        return self.local if self.internal_local else self.cluster
+
+    @property
+    def external(self) -> list[ProxyEndpoint]:
+        """For what comes from outside, to a node port, an external or a load balancer's address."""
+        return self.local if self.external_local else self.cluster
+
 
 def usable(endpoints: Iterable[ProxyEndpoint]) -> list[ProxyEndpoint]:
     """The ready ones; if there is none, those that terminate but still serve: better than nothing."""
@@ -105,6 +144,13 @@ def endpoints_for(port: ServicePort, node: str, zone: str = "", *, external: boo
     return cluster_endpoints(port.endpoints, node, zone)
 
 
+def reachable(port: ServicePort, node: str, zone: str = "") -> Reachable:
+    """CategorizeEndpoints of the real thing."""
+    cluster = cluster_endpoints(port.endpoints, node, zone) if port.uses_cluster else []
+    local = local_to(port.endpoints, node) if port.uses_local else []
+    return Reachable(cluster, local, bool(usable(port.endpoints)), port.internal_local, port.external_local)
+
+
 def service_ports(services: Iterable[Object], slices: Iterable[Object]) -> list[ServicePort]:
     """All ports of all Services that need a proxy, ordered by name."""
     by_service: dict[tuple[str, str], list[Object]] = {}
@@ -114,7 +160,7 @@ def service_ports(services: Iterable[Object], slices: Iterable[Object]) -> list[
             by_service.setdefault((slice_["metadata"].get("namespace", ""), name), []).append(slice_)
     result: list[ServicePort] = []
     for service in services:
-        if not needs_proxy(service):
+        if not needs_proxy(service) or not _ipv4(service["spec"].get("clusterIPs") or [service["spec"]["clusterIP"]]):
             continue
         own = by_service.get((service["metadata"]["namespace"], service["metadata"]["name"]), [])
         result += [_port(service, port, own) for port in service["spec"].get("ports") or ()]
@@ -137,16 +183,21 @@ def _port(service: Object, port: Object, slices: Iterable[Object]) -> ServicePor
     external = spec.get("type") in ("NodePort", "LoadBalancer")
     return ServicePort(
         namespace=meta["namespace"], service=meta["name"], port_name=name, protocol=protocol,
-        cluster_ips=tuple(spec.get("clusterIPs") or (spec["clusterIP"],)), port=port["port"],
+        cluster_ips=_ipv4(spec.get("clusterIPs") or [spec["clusterIP"]]), port=port["port"],
         node_port=port.get("nodePort", 0) if external else 0,
-        external_ips=tuple(spec.get("externalIPs") or ()),
+        external_ips=_ipv4(spec.get("externalIPs") or ()),
         # ipMode Proxy: the balancer ends connections itself, so inside the cluster its address must lead to it, too
-        load_balancer_ips=tuple(i["ip"] for i in ingress if i.get("ip") and i.get("ipMode", "VIP") == "VIP"),
-        source_ranges=tuple(spec.get("loadBalancerSourceRanges") or ()),
+        load_balancer_ips=_ipv4(i["ip"] for i in ingress if i.get("ip") and i.get("ipMode", "VIP") == "VIP"),
+        source_ranges=_ipv4(source.strip() for source in spec.get("loadBalancerSourceRanges") or ()),
         affinity=_affinity(spec), external_local=spec.get("externalTrafficPolicy") == "Local",
         internal_local=spec.get("internalTrafficPolicy") == "Local",
         health_check_node_port=spec.get("healthCheckNodePort", 0),
         endpoints=tuple(sorted(set(_endpoints(slices, name, protocol)))))
+
+
+def _ipv4(addresses: Iterable[str]) -> tuple[str, ...]:
+    """The proxy is one family's; the other family would have one of its own."""
+    return tuple(address for address in addresses if ":" not in address)
 
 
 def _affinity(spec: Object) -> int:

@@ -20,14 +20,14 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from .service_ports import ProxyEndpoint, ServicePort, cluster_endpoints, endpoints_for, local_to, usable
 
 Object = dict[str, Any]
 
-SIMULATED = ipaddress.ip_network("10.128.0.0/9")   # Pods of simulated nodes: nobody answers there
+SIMULATED = ipaddress.IPv4Network("10.128.0.0/9")   # Pods of simulated nodes: nobody answers there
 ZONE = "topology.kubernetes.io/zone"
 
 
@@ -57,30 +57,35 @@ def nodes_here(nodes: Iterable[Mapping[str, Any]]) -> list[ProxyNode]:
     return sorted(result, key=lambda node: node.name)
 
 
-def desired_state(ports: Iterable[ServicePort], nodes: Sequence[ProxyNode]) -> list[Object]:
-    """All entries; where two Services claim one address and port, the first has it."""
+def desired_state(ports: Iterable[ServicePort], nodes: Sequence[ProxyNode], *,
+                  nowhere: ipaddress.IPv4Network | None = SIMULATED) -> list[Object]:
+    """All entries; where two Services claim one address and port, the first has it.
+
+    nowhere: a network where nobody answers; endpoints there are not dialled.
+    """
     result: dict[tuple[str, int, str], Object] = {}
     for port in ports:
-        for entry in _entries(port, nodes):
+        there = [e for e in port.endpoints if nowhere is None or ipaddress.IPv4Address(e.ip) not in nowhere]
+        for entry in _entries(replace(port, endpoints=tuple(there)), nodes):
             result.setdefault((entry["ip"], entry["port"], entry["protocol"]), entry)
     return list(result.values())
 
 
 def _entries(port: ServicePort, nodes: Sequence[ProxyNode]) -> Iterable[Object]:
     internal = {node.name: endpoints_for(port, node.name, node.zone) for node in nodes}
-    for address in _ipv4(port.cluster_ips):
+    for address in port.cluster_ips:
         yield _entry(port, address, port.port, usable(port.endpoints), _routes(nodes, internal))
     outside = _outside(port, nodes)
-    for address in _ipv4(port.external_ips):
+    for address in port.external_ips:
         yield _entry(port, address, port.port, *outside)
-    for address in _ipv4(port.load_balancer_ips):
+    for address in port.load_balancer_ips:
         entry = _entry(port, address, port.port, *outside)
         yield entry | ({"allow": list(port.source_ranges)} if port.source_ranges else {})
     for node in nodes:
         if port.node_port:
             yield _node_port(port, node, nodes)
         if port.health_check_node_port:
-            count = len(_dialable(local_to(port.endpoints, node.name)))
+            count = len(_addresses(local_to(port.endpoints, node.name)))
             yield {"ip": node.address, "port": port.health_check_node_port, "protocol": "TCP", "service": port.name,
                    "health": {"namespace": port.namespace, "name": port.service, "localEndpoints": count}}
 
@@ -100,7 +105,7 @@ def _node_port(port: ServicePort, node: ProxyNode, nodes: Sequence[ProxyNode]) -
     if not port.external_local:
         return _entry(port, node.address, port.node_port, everywhere, _as(everywhere, ["0.0.0.0/0"], [node]))
     pods = [cidr for other in nodes for cidr in other.callers]
-    routes = [{"from": pods, "endpoints": _dialable(everywhere)}]
+    routes = [{"from": pods, "endpoints": _addresses(everywhere)}]
     return _entry(port, node.address, port.node_port, local_to(port.endpoints, node.name), routes)
 
 
@@ -109,25 +114,21 @@ def _routes(nodes: Sequence[ProxyNode], chosen: Mapping[str, list[ProxyEndpoint]
     """One route per node; none where all nodes have the same choice anyway."""
     if masquerade:
         return [route for node in nodes for route in _as(chosen[node.name], node.callers, [node])]
-    return [{"from": node.callers, "endpoints": _dialable(chosen[node.name])} for node in nodes]
+    return [{"from": node.callers, "endpoints": _addresses(chosen[node.name])} for node in nodes]
 
 
 def _as(endpoints: Iterable[ProxyEndpoint], callers: list[str], nodes: Sequence[ProxyNode]) -> list[Object]:
     """Through this node, in its name: who comes from outside is masqueraded, so that answers find their way back."""
-    return [{"from": callers, "endpoints": _dialable(endpoints), "as": node.address} for node in nodes]
+    return [{"from": callers, "endpoints": _addresses(endpoints), "as": node.address} for node in nodes]
 
 
 def _entry(port: ServicePort, address: str, number: int, endpoints: Iterable[ProxyEndpoint],
            routes: Sequence[Object]) -> Object:
-    default = _dialable(endpoints)
+    default = _addresses(endpoints)
     plain = all(route["endpoints"] == default and "as" not in route for route in routes)
     return {"ip": address, "port": number, "protocol": port.protocol, "service": port.name,
             "session_affinity": port.affinity, "endpoints": default, **({} if plain else {"routes": list(routes)})}
 
 
-def _dialable(endpoints: Iterable[ProxyEndpoint]) -> list[str]:
-    return [str(e) for e in endpoints if ipaddress.ip_address(e.ip) not in SIMULATED]
-
-
-def _ipv4(addresses: Iterable[str]) -> list[str]:
-    return [address for address in addresses if ":" not in address]
+def _addresses(endpoints: Iterable[ProxyEndpoint]) -> list[str]:
+    return [str(e) for e in endpoints]

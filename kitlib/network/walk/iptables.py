@@ -1,6 +1,6 @@
-"""A packet's walk through kube-proxy's iptables rules: which rule took it where, step by step.
+"""A packet's walk through iptables rules: which rule took it where, step by step.
 
-    for step in walk(rules(...), Packet("10.244.0.7", "10.96.50.1", 80)): print(step)
+    for step in walk(rules(...), Packet("10.244.0.7", "10.96.50.1", 80)).steps: print(step)
 
     nat PREROUTING      kubernetes service portals                → KUBE-SERVICES
     nat KUBE-SERVICES   proxy/web cluster IP                      → KUBE-SVC-HYZAVZ3O2MWWAV4H
@@ -17,39 +17,15 @@ import ipaddress
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
-from .iptables import Tables
+from ..iptables import Tables
+from .packet import ENDS, Chooser, Packet, Step, Trace, at_random
 
 MARKED = 0x4000
-Chooser = Callable[[], float]
-
-
-@dataclass(frozen=True, slots=True)
-class Packet:
-    """The first packet of a connection.  local: addresses of the node; from_node: sent by the node itself."""
-
-    source: str
-    destination: str
-    port: int
-    protocol: str = "tcp"
-    mark: int = 0
-    from_node: bool = False
-    local: tuple[str, ...] = ()
-    translated: bool = False   # DNAT has changed its destination
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One rule that matched.  verdict: the chain it jumped to, or what became of the packet."""
-
-    table: str
-    chain: str
-    comment: str
-    verdict: str
-    rule: str
-
-    def __str__(self) -> str:
-        return f"{self.table:<6} {self.chain:<26} {self.comment:<58} {self.verdict}"
+Clients = Mapping[str, Sequence[str]]
+# Whether the packet is in a set of this name, by these of its fields ("dst,dst"); for rules that use ipset.
+InSet = Callable[[str, str, Packet], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +41,7 @@ class Rule:
         return next((value for option, value, _ in self.options if option == name), "")
 
 
-_ENDS = ("ACCEPT", "DROP", "REJECT")
-
-
+@lru_cache(maxsize=4096)
 def parse(text: str) -> Rule:
     words = shlex.split(text)
     options: list[tuple[str, str, bool]] = []
@@ -75,47 +49,57 @@ def parse(text: str) -> Rule:
     inverted = False
     at = 0
     while at < len(words):
-        word = words[at]
+        word, end = words[at], at + 1
         if word == "!":
-            inverted, at = True, at + 1
+            inverted, at = True, end
             continue
-        following = words[at + 1] if at + 1 < len(words) and not words[at + 1].startswith("-") \
-            and words[at + 1] != "!" else ""
+        while end < len(words) and not words[end].startswith("-") and words[end] != "!":
+            end += 1
+        following = " ".join(words[at + 1:end])
         if word == "-j":
             target = following
         elif word in ("--to-destination", "--set-xmark", "--reject-with"):
             value = following
-        elif word == "--mark" or not word.startswith("--random"):
+        elif not word.startswith("--random"):
             options.append((word, following, inverted))
-            if word == "-m":
-                inverted = False   # `-m mark ! --mark` and `! -s`: the sign belongs to what follows it
-        inverted = False
-        at += 2 if following else 1
+        inverted, at = False, end
     return Rule(text, tuple(options), target, value)
 
 
-def walk(tables: Tables, packet: Packet, choose: Chooser,
-         clients: Mapping[str, Sequence[str]] | None = None) -> list[Step]:
+def walk(tables: Tables, packet: Packet, choose: Chooser = at_random, clients: Clients | None = None) -> Trace:
     """Every rule that matched, in order: nat (destination), filter, nat (source).
 
-    choose: a number from 0 to 1 for each coin.  clients: endpoint chain → sources it has seen (session affinity).
+    clients: endpoint chain → sources it has seen (session affinity).
     """
-    walker = _Walker(tables, packet, choose, clients or {})
-    list(walker.run("nat", "OUTPUT" if packet.from_node else "PREROUTING"))
-    way = "OUTPUT" if packet.from_node else \
-        "INPUT" if walker.packet.destination in packet.local else "FORWARD"
-    if next(walker.run("filter", way), "ACCEPT") == "ACCEPT":
-        list(walker.run("nat", "POSTROUTING"))
-    return walker.steps
+    walker = Walker(tables, packet, choose, clients or {})
+    first = "OUTPUT" if packet.from_node else "PREROUTING"
+    walker.run("nat", first)
+    way = "OUTPUT" if packet.from_node else "INPUT" if walker.trace.packet.is_for_node else "FORWARD"
+    if walker.run("filter", way) not in ("DROP", "REJECT"):
+        walker.run("nat", "POSTROUTING")
+    return walker.trace
 
 
-class _Walker:
-    def __init__(self, tables: Tables, packet: Packet, choose: Chooser, clients: Mapping[str, Sequence[str]]) -> None:
-        self.tables, self.packet, self.choose, self.clients = tables, packet, choose, clients
-        self.steps: list[Step] = []
+class Walker:
+    """Runs hooks of tables one after the other; `trace` is what has happened so far."""
 
-    def run(self, table: str, chain: str) -> Iterator[str]:
+    def __init__(self, tables: Tables, packet: Packet, choose: Chooser, clients: Clients,
+                 in_set: InSet | None = None) -> None:
+        self.tables, self.trace = tables, Trace(packet)
+        self._choose, self._clients, self._in_set = choose, clients, in_set
+        self._hook = ""
+
+    def run(self, table: str, hook: str) -> str:
+        """One built-in chain of one table; the verdict, ACCEPT if no rule gave one."""
+        self._hook = hook.lower()
+        verdict = next(self._run(table, hook), "ACCEPT")
+        if verdict in ("DROP", "REJECT"):
+            self.trace.refused = verdict
+        return verdict
+
+    def _run(self, table: str, chain: str) -> Iterator[str]:
         """Yields the verdict if one was reached in this chain (or one it jumped to)."""
+        trace = self.trace
         for text in getattr(self.tables, table).get(chain, ()):
             rule = parse(text)
             if not self._matches(rule):
@@ -127,41 +111,43 @@ class _Walker:
                 self._note(table, chain, rule, "returns")
                 return
             if rule.target == "MARK":
-                self.packet = replace(self.packet, mark=0 if rule.target_value.endswith("/0x0") else MARKED)
-                self._note(table, chain, rule, "marks it" if self.packet.mark else "takes the mark off")
+                marked = not rule.target_value.endswith("/0x0")
+                trace.packet = replace(trace.packet, mark=MARKED if marked else 0)
+                self._note(table, chain, rule, "marks it" if marked else "takes the mark off")
             elif rule.target == "DNAT":
                 address, _, port = rule.target_value.partition(":")
-                self.packet = replace(self.packet, destination=address, port=int(port), translated=True)
+                trace.packet = replace(trace.packet, destination=address, port=int(port), translated=True)
                 self._note(table, chain, rule, f"DNAT to {rule.target_value}")
                 yield "DNAT"
                 return
             elif rule.target == "MASQUERADE":
+                trace.masqueraded = True
                 self._note(table, chain, rule, "leaves with the node's address")
                 yield "MASQUERADE"
                 return
-            elif rule.target in _ENDS:
+            elif rule.target in ENDS:
                 self._note(table, chain, rule, rule.target)
                 yield rule.target
                 return
             else:
                 self._note(table, chain, rule, f"→ {rule.target}")
-                for verdict in self.run(table, rule.target):
+                for verdict in self._run(table, rule.target):
                     yield verdict
                     return
 
     def _note(self, table: str, chain: str, rule: Rule, verdict: str) -> None:
-        self.steps.append(Step(table, chain, rule.value("--comment"), verdict, rule.text))
+        self.trace.steps.append(Step(self._hook, table, chain, rule.value("--comment"), verdict, rule.text,
+                                     rule.value("--match-set").partition(" ")[0]))
 
     def _matches(self, rule: Rule) -> bool:
         return all(self._holds(name, value, rule) != inverted for name, value, inverted in rule.options
                    if name not in ("-m", "--comment", "--mode", "--seconds", "--name", "--mask", "--nfacct-name"))
 
     def _holds(self, name: str, value: str, rule: Rule) -> bool:
-        packet = self.packet
-        if name == "-s":
-            return ipaddress.ip_address(packet.source) in ipaddress.ip_network(value)
-        if name == "-d":
-            return ipaddress.ip_address(packet.destination) in ipaddress.ip_network(value)
+        packet = self.trace.packet
+        if name in ("-s", "-d"):
+            address = packet.source if name == "-s" else packet.destination
+            return ipaddress.ip_address(address) in ipaddress.ip_network(value, strict=False)
         if name == "-p":
             return packet.protocol == value
         if name == "--dport":
@@ -169,14 +155,19 @@ class _Walker:
         if name == "--mark":
             return bool(packet.mark & MARKED)
         if name == "--dst-type":
-            return packet.destination in packet.local
+            return packet.is_for_node
         if name == "--src-type":
             return packet.source in packet.local or packet.from_node
         if name == "--probability":
-            return self.choose() < float(value)
+            return self._choose((float(value), 1 - float(value))) == 0
         if name == "--ctstate":
             states = value.split(",")
             return "NEW" in states or (packet.translated and "DNAT" in states)
         if name == "--rcheck":
-            return packet.source in self.clients.get(rule.value("--name"), ())
+            return packet.source in self._clients.get(rule.value("--name"), ())
+        if name == "--match-set" and self._in_set is not None:
+            asked, _, fields = value.partition(" ")
+            return self._in_set(asked, fields, packet)
+        if name == "--physdev-is-in":
+            return packet.from_pod   # came in through a port of a bridge, as Pods' packets do
         return name in ("--set", "--reap", "--rsource")
