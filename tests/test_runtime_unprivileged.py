@@ -12,7 +12,7 @@ import unprivileged
 pytestmark = pytest.mark.needs("docker")
 
 _FILES = ("test_runtime_address.py", "test_runtime_lifecycle.py", "test_runtime_streams.py", "test_runtime_files.py",
-          "test_runtime_catalog.py", "test_proxy.py", "test_addresses.py")  # fmt: skip
+          "test_runtime_catalog.py", "test_policy_gate.py", "test_proxy.py", "test_addresses.py")  # fmt: skip
 
 
 @pytest.mark.timeout(600)

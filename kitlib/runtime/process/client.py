@@ -136,6 +136,11 @@ class ProcessRuntime:
         config = await self._sandbox(sandbox_id)
         return config.ip or "127.0.0.1", lowports.reachable(port, self.isolation.port_start)
 
+    async def set_network_policy(self, table: Mapping[str, Any]) -> None:
+        """Which connections the Pods may begin (objects/policytable.py); without notifications nothing enforces it."""
+        self._link.told["set_network_policy"] = {"table": table}
+        await self._link.call("set_network_policy", table=table)
+
     # Containers.
 
     async def create_container(self, sandbox_id: str, config: ContainerConfig) -> str:

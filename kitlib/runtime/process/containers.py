@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from kitlib.runtime.process import processes
+from kitlib.runtime.process.gate import Gate
 from kitlib.runtime.process.isolation import Isolation
 from kitlib.runtime.process.logs import LogWriter
 from kitlib.runtime.process.loop import Loop
@@ -38,7 +39,7 @@ class Container:
                  directory: str, loop: Loop, reap: dict[int, Task], isolation: Isolation,
                  changed: Callable[[Container], None], target: Container | None = None) -> None:
         self.id, self.config, self.spec, self.directory = identity, config, dict(spec), directory
-        self.sandbox, self._space, self._target = sandbox.id, sandbox.space, target
+        self.sandbox, self._space, self._target, self._gate = sandbox.id, sandbox.space, target, sandbox.gate
         self.root = directory + "/root"
         self._loop, self._reap, self._isolation, self._changed = loop, reap, isolation, changed
         self.state = CREATED
@@ -64,7 +65,7 @@ class Container:
                 "pid": self.task.pid if self.state == RUNNING else 0}  # fmt: skip
 
     def new_task(self) -> Task:
-        return Task(self._loop, self._reap, self._isolation, self.spec, self.root, self._on_kill)
+        return Task(self._loop, self._reap, self._isolation, self.spec, self.root, self._on_kill, self._gate)
 
     # Start and end.
 
@@ -219,10 +220,10 @@ class Container:
 
 
 class Sandbox:
-    """A Pod's place: its address, its hostname, what its containers share."""
+    """A Pod's place: its address, its hostname, what its containers share; `gate`: what NetworkPolicies let through."""
 
-    def __init__(self, identity: str, config: Mapping[str, Any], space: PodSpace) -> None:
-        self.id, self.config, self.space = identity, config, space
+    def __init__(self, identity: str, config: Mapping[str, Any], space: PodSpace, gate: Gate) -> None:
+        self.id, self.config, self.space, self.gate = identity, config, space, gate
         self.created_at = time.time()
         self.ready = True
 

@@ -29,6 +29,7 @@ from typing import Any
 from kitlib.runtime.process import processes, syscalls
 from kitlib.runtime.process.connections import Connection, Refused, Reply
 from kitlib.runtime.process.containers import Container, Sandbox
+from kitlib.runtime.process.gate import Gate
 from kitlib.runtime.process.isolation import discover
 from kitlib.runtime.process.loop import Loop
 from kitlib.runtime.process.paths import remove_tree, socket_path
@@ -44,7 +45,7 @@ class Daemon:
     def __init__(self, listener: socket.socket, path: str, state: str, *, ephemeral: bool, low_ports: str,
                  idle_seconds: float) -> None:
         self.isolation = discover(low_ports)
-        self.loop = Loop()
+        self.loop, self.gate = Loop(), Gate()
         self._state, self._ephemeral, self._listener = state, ephemeral, listener
         self._path, self._inode = path, os.stat(path).st_ino
         self._idle_seconds, self._idle_since = idle_seconds, time.monotonic()
@@ -161,7 +162,7 @@ class Daemon:
             raise Refused("RuntimeUnavailable", "the runtime is shutting down")
         identity = os.urandom(32).hex()
         space = PodSpace(self.isolation, f"{self._state}/sandboxes/{identity}")
-        self.sandboxes[identity] = Sandbox(identity, config, space)
+        self.sandboxes[identity] = Sandbox(identity, config, space, self.gate)
         reply(identity)
 
     def do_stop_pod_sandbox(self, reply: Reply, sandbox: str) -> None:
@@ -219,6 +220,14 @@ class Daemon:
 
     def do_update_container_resources(self, reply: Reply, container: str, memory_limit: int) -> None:
         self.container(container).spec["memory_limit"] = memory_limit
+        reply(None)
+
+    def do_set_network_policy(self, reply: Reply, table: dict[str, Any]) -> None:
+        """The whole table (objects/policytable.py); it decides from now on."""
+        try:
+            self.gate.replace(table)
+        except ValueError as error:
+            raise Refused("InvalidArgument", f"network policy: {error}") from error
         reply(None)
 
     def do_shutdown(self, reply: Reply) -> None:

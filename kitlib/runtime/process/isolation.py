@@ -21,6 +21,7 @@ from typing import NamedTuple
 from kitlib.objects import lowports
 from kitlib.runtime.process import filter as seccomp
 from kitlib.runtime.process import rootfs, syscalls
+from kitlib.runtime.process.gate import Gate
 from kitlib.runtime.process.loop import Loop
 from kitlib.runtime.process.notifier import Notifier
 from kitlib.runtime.process.paths import remove_tree
@@ -121,7 +122,8 @@ def _try_notifications() -> str:
         if not fds:
             return first.decode() or "the filter was not accepted"
         loop = Loop()
-        notifier = Notifier(loop, fds[0], PodAddress(_PROBE_ADDRESS), "", lambda target, number: -errno.EPERM)
+        notifier = Notifier(loop, fds[0], PodAddress(_PROBE_ADDRESS), "", lambda target, number: -errno.EPERM,
+                            Gate())
         received: list[bytes] = []
 
         def on_answer() -> None:

@@ -38,6 +38,7 @@ class Link:
         self._connecting = asyncio.Lock()
         self._closed = False
         self.hello: dict[str, Any] = {}
+        self.told: dict[str, dict[str, Any]] = {}  # method → params: what a daemon that is new has to hear, too
 
     async def connect(self) -> None:
         """Join the daemon that is there, or start one."""
@@ -62,6 +63,8 @@ class Link:
         self._writer = writer
         self._reading = asyncio.create_task(self._read(reader), name="runtime link")
         self.hello = await self._ask("control", {})
+        for method, params in self.told.items():
+            await self._ask(method, params)
 
     async def _spawn(self) -> None:
         os.makedirs(os.path.dirname(self.path), exist_ok=True)

@@ -19,117 +19,49 @@ Source: man seccomp_unotify(2); linux/seccomp.h.
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
-import select
-import signal
 import socket
 import struct
 from collections import OrderedDict
 from collections.abc import Callable
 
 from kitlib.runtime.process import sockaddr, syscalls
+from kitlib.runtime.process.gate import Gate
+from kitlib.runtime.process.listener import SETFD, Listener
 from kitlib.runtime.process.loop import Loop
 from kitlib.runtime.process.sockaddr import PodAddress, Rewritten
 
-_RECV, _SEND, _ADDFD = 0xC0502100, 0xC0182101, 0x40182103
-_CONTINUE, _ADDFD_SETFD, _ADDFD_SEND = 1, 1, 2
-_REQUEST = struct.Struct("=QIIiIQ6Q")  # id, pid, flags, nr, arch, instruction pointer, args
 _INT = 0xFFFFFFFF  # an int argument is the lower half of its register
 _KINDS = (socket.SOCK_STREAM, socket.SOCK_DGRAM)
 _IP_BIND_ADDRESS_NO_PORT = 24
-_HELD = 32
-_OUR_SIGNALS = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+_HELD, _KNOWN = 32, 4096
 _MAX_DATAGRAM = 65536
+_MSG_FASTOPEN = 0x20000000
 
 
 class Notifier:
     """One listener: a container, or an exec session in it."""
 
-    def __init__(self, loop: Loop, listener: int, pod: PodAddress, hostname: str,
-                 kill: Callable[[int, int], int]) -> None:
-        self._loop, self._listener, self._pod, self._hostname, self._kill = loop, listener, pod, hostname, kill
+    def __init__(self, loop: Loop, listener: int, pod: PodAddress, hostname: str, kill: Callable[[int, int], int],
+                 gate: Gate) -> None:
+        self._pod, self._hostname, self._kill, self._gate = pod, hostname, kill, gate
         self._held: OrderedDict[int, int] = OrderedDict()  # inode -> our duplicate
         self._bound: OrderedDict[int, bytes] = OrderedDict()  # inode -> where a socket listens, if that was mapped
-        self._handlers = {
+        self._kinds: OrderedDict[int, int] = OrderedDict()  # inode -> SOCK_STREAM or SOCK_DGRAM
+        self._kernel = Listener(loop, listener, {
             syscalls.number("socket"): self._socket, syscalls.number("bind"): self._bind,
             syscalls.number("connect"): self._connect, syscalls.number("sendto"): self._sendto,
             syscalls.number("getsockname"): self._getsockname, syscalls.number("getpeername"): self._getpeername,
             syscalls.number("uname"): self._uname, syscalls.number("kill"): self._killed,
-        }  # fmt: skip
-        self._poll = select.poll()
-        self._poll.register(listener, select.POLLIN)
-        loop.reader(listener, self._on_readable)
+        }, self._let_go)  # fmt: skip
+        self.close = self._kernel.close
 
-    def close(self) -> None:
-        """The program is gone (or must not ask any more: its calls then fail with ENOSYS)."""
-        if self._listener >= 0:
-            self._loop.forget(self._listener)
-            os.close(self._listener)
-            self._listener = -1
-            for fd in self._held.values():
-                os.close(fd)
-            self._held.clear()
+    def _let_go(self) -> None:
+        for fd in self._held.values():
+            os.close(fd)
+        self._held.clear()
 
-    # The conversation with the kernel.
-
-    def _on_readable(self) -> None:
-        for _ in range(16):  # fair to the daemon's other descriptors
-            ready = self._poll.poll(0)
-            if not ready:
-                return
-            if not ready[0][1] & select.POLLIN:  # POLLHUP: nobody is left who has this filter
-                self.close()
-                return
-            buffer = bytearray(_REQUEST.size)
-            try:
-                fcntl.ioctl(self._listener, _RECV, buffer)
-            except OSError as error:
-                if error.errno in (errno.ENOENT, errno.EINTR):  # it was killed before we could read
-                    continue
-                raise
-            request, pid, _, call, _, _, *args = _REQUEST.unpack(buffer)
-            self._answer(request, pid, call, args)
-
-    def _answer(self, request: int, pid: int, call: int, args: list[int]) -> None:
-        try:
-            value = self._handlers[call](request, pid, args)
-        except OSError as error:
-            self._send(request, error=error.errno or errno.EIO)
-            return
-        except (ValueError, OverflowError, struct.error):  # arguments that make no sense
-            self._send(request, error=errno.EINVAL)
-            return
-        if value is not None:
-            self._send(request, value)
-
-    def _send(self, request: int, value: int = 0, error: int = 0, flags: int = 0) -> None:
-        try:
-            fcntl.ioctl(self._listener, _SEND, struct.pack("=QqiI", request, value, -error, flags))
-        except OSError as problem:
-            if problem.errno != errno.ENOENT:  # ENOENT: killed while it waited
-                raise
-
-    def _go_on(self, request: int) -> None:
-        self._send(request, flags=_CONTINUE)
-
-    # The program's memory and sockets.
-
-    @staticmethod
-    def _read(pid: int, address: int, length: int) -> bytes:
-        memory = os.open(f"/proc/{pid}/mem", os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            return os.pread(memory, length, address)
-        finally:
-            os.close(memory)
-
-    @staticmethod
-    def _write(pid: int, address: int, data: bytes) -> None:
-        memory = os.open(f"/proc/{pid}/mem", os.O_WRONLY | os.O_CLOEXEC)
-        try:
-            os.pwrite(memory, data, address)
-        finally:
-            os.close(memory)
+    # The program's sockets.
 
     @staticmethod
     def _inode(pid: int, fd: int) -> int:
@@ -161,47 +93,27 @@ class Notifier:
     def _socket(self, request: int, pid: int, args: list[int]) -> int | None:
         kind = args[1] & 0xF
         if kind not in _KINDS:
-            self._go_on(request)
+            self._kernel.go_on(request)
             return None
         made = socket.socket(args[0] & _INT, kind, args[2] & _INT)
         if args[1] & socket.SOCK_NONBLOCK:
             made.setblocking(False)
         self._source(made.fileno(), sockaddr.make(made.family, self._pod.packed, 0))
         try:
-            self._hand_over_new(request, made.fileno(), bool(args[1] & socket.SOCK_CLOEXEC))
+            self._kernel.hand_over_new(request, made.fileno(), bool(args[1] & socket.SOCK_CLOEXEC))
         except OSError as error:
             made.close()
             if error.errno == errno.ENOENT:
                 return None
             raise
         inode = os.fstat(made.fileno()).st_ino
+        self._kinds[inode] = kind
+        if len(self._kinds) > _KNOWN:
+            self._kinds.popitem(last=False)
         self._held[inode] = made.detach()
         if len(self._held) > _HELD:
             os.close(self._held.popitem(last=False)[1])
         return None
-
-    def _hand_over_new(self, request: int, fd: int, close_on_exec: bool) -> None:
-        """A new descriptor as the call's answer."""
-        try:
-            self._hand_over(request, fd, 0, _ADDFD_SEND, close_on_exec)
-        except OSError as error:
-            if error.errno != errno.EINVAL:
-                raise
-            self._send(request, self._hand_over(request, fd, 0, 0, close_on_exec))  # before Linux 5.14: two steps
-
-    def _hand_over(self, request: int, fd: int, number: int, flags: int, close_on_exec: bool) -> int:
-        """Put a descriptor into the program: as `number` (SETFD), or wherever there is room, as the answer (SEND).
-
-        With signals blocked: if one interrupts this ioctl at the wrong moment, the kernel (seen with 6.18) has marked
-        the request as answered but adds no descriptor, and the program's socket() returns 0.
-        """
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, _OUR_SIGNALS)
-        try:
-            its_flags = os.O_CLOEXEC if close_on_exec else 0
-            given = bytearray(struct.pack("=QIIII", request, flags, fd, number, its_flags))
-            return fcntl.ioctl(self._listener, _ADDFD, given)
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     @staticmethod
     def _source(fd: int, address: bytes) -> None:
@@ -219,15 +131,15 @@ class Notifier:
             probe.detach()
 
     def _in_place(self, request: int, pid: int, address: int, rewritten: bytes) -> None:
-        self._write(pid, address, rewritten)
-        self._go_on(request)
+        self._kernel.write(pid, address, rewritten)
+        self._kernel.go_on(request)
 
     def _bind(self, request: int, pid: int, args: list[int]) -> int | None:
-        decided = sockaddr.on_bind(self._read(pid, args[1], min(args[2] & _INT, 128)), self._pod)
+        decided = sockaddr.on_bind(self._kernel.read(pid, args[1], min(args[2] & _INT, 128)), self._pod)
         if decided.error:
             raise OSError(decided.error, "not an address of this Pod")
         if decided.sockaddr is None:
-            self._go_on(request)
+            self._kernel.go_on(request)
             return None
         ours = self._ours(pid, args[0])
         if ours is None:
@@ -264,18 +176,36 @@ class Notifier:
         syscalls.bind(fd, address)
 
     def _connect(self, request: int, pid: int, args: list[int]) -> int | None:
-        raw = self._read(pid, args[1], min(args[2] & _INT, 128))
-        decided = sockaddr.on_connect(raw, self._pod)
+        raw = self._kernel.read(pid, args[1], min(args[2] & _INT, 128))
+        decided = self._dropped(pid, args[0], raw, socket.SOCK_STREAM) or sockaddr.on_connect(raw, self._pod)
         if decided.sockaddr is None:
             self._leave(request, pid, args[0], raw, decided)
-            self._go_on(request)
+            self._kernel.go_on(request)
             return None
         ours = self._ours(pid, args[0])
         if ours is None:
             self._in_place(request, pid, args[1], decided.sockaddr)
             return None
-        self._release(pid, args[0])
+        if self._kinds.get(self._inode(pid, args[0])) != socket.SOCK_DGRAM:  # UDP may connect again, elsewhere
+            self._release(pid, args[0])
         return self._connect_ours(request, ours, decided.sockaddr)
+
+    def _kind(self, pid: int, fd: int, otherwise: int) -> int:
+        """SOCK_STREAM or SOCK_DGRAM, 0 for what is no inet socket; `otherwise` where it cannot be known any more."""
+        ours = self._ours(pid, fd)
+        if ours is None:
+            return self._kinds.get(self._inode(pid, fd), otherwise)
+        with socket.socket(fileno=ours) as known:
+            return int(known.type) if known.family in (socket.AF_INET, socket.AF_INET6) else 0
+
+    def _dropped(self, pid: int, fd: int, raw: bytes, otherwise: int) -> Rewritten | None:
+        """Where a connection goes that no NetworkPolicy allows; None for all others."""
+        if self._gate.is_open:
+            return None
+        kind = self._kind(pid, fd, otherwise)
+        if not self._gate.drops(self._pod, kind, raw):
+            return None
+        return Rewritten(self._gate.nowhere.address(sockaddr.family(raw), kind))
 
     def _leave(self, request: int, pid: int, fd: int, raw: bytes, decided: Rewritten) -> None:
         """A call that goes on as it is; towards the outside the socket must not speak as 127.x."""
@@ -296,51 +226,46 @@ class Notifier:
         with socket.socket(bound.family, socket.SOCK_DGRAM) as fresh:
             os.set_blocking(fresh.fileno(), os.get_blocking(bound.fileno()))
             self._release(pid, fd)
-            self._hand_over(request, fresh.fileno(), fd, _ADDFD_SETFD, bool(flags & os.O_CLOEXEC))
+            self._kernel.hand_over(request, fresh.fileno(), fd, SETFD, bool(flags & os.O_CLOEXEC))
 
     def _connect_ours(self, request: int, ours: int, address: bytes) -> int | None:
-        """Connect on the program's behalf; if its socket blocks, answer when it is done."""
+        """Begin to connect the program's socket.  If that takes time and the program wants to wait, its own call goes
+        on: to the kernel that is one more wait on a socket which is connecting already, whatever address it names, and
+        it ends as every connect does: by an answer, a time-out, a signal."""
         blocking = os.get_blocking(ours)
-        waiting = False
-        os.set_blocking(ours, False)
         try:
+            os.set_blocking(ours, False)
             syscalls.connect(ours, address)
-        except BlockingIOError:
-            waiting = blocking
+        except BlockingIOError:  # EINPROGRESS; EALREADY when a signal made the program ask again
             if not blocking:
                 raise
+            os.set_blocking(ours, True)
+            self._kernel.go_on(request)
+            return None
         finally:
-            if not waiting:
-                os.set_blocking(ours, blocking)
-                os.close(ours)
-        if not waiting:
-            return 0
-
-        def done() -> None:
-            self._loop.forget(ours)
-            with socket.socket(fileno=ours) as finished:
-                error = finished.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-                os.set_blocking(ours, True)
-            if self._listener >= 0:
-                self._send(request, error=error)
-
-        self._loop.writer(ours, done)
-        return None
+            os.set_blocking(ours, blocking)
+            os.close(ours)
+        return 0
 
     def _sendto(self, request: int, pid: int, args: list[int]) -> int | None:
-        raw = self._read(pid, args[4], min(args[5] & _INT, 128))
+        raw = self._kernel.read(pid, args[4], min(args[5] & _INT, 128))
         decided = sockaddr.on_connect(raw, self._pod)
+        if self._dropped(pid, args[0], raw, socket.SOCK_DGRAM):
+            if self._kind(pid, args[0], socket.SOCK_DGRAM) == socket.SOCK_DGRAM:
+                return args[2]  # sent, and lost
+            if args[3] & _MSG_FASTOPEN:
+                raise OSError(errno.EOPNOTSUPP, "no TCP Fast Open: connect, then send")
         if decided.sockaddr is None:
             if decided.outside:
                 self._leave(request, pid, args[0], raw, decided)
-            self._go_on(request)
+            self._kernel.go_on(request)
             return None
         ours = self._ours(pid, args[0])
         if ours is None or args[2] > _MAX_DATAGRAM:
             self._in_place(request, pid, args[4], decided.sockaddr)
             return None
         try:
-            data = self._read(pid, args[1], args[2])
+            data = self._kernel.read(pid, args[1], args[2])
             return syscalls.sendto(ours, data, args[3] & _INT | socket.MSG_DONTWAIT, decided.sockaddr)
         finally:
             os.close(ours)
@@ -355,11 +280,11 @@ class Notifier:
         else:
             address = self._bound.get(self._inode(pid, args[0]), b"") if call == "getsockname" else b""
         if not address:
-            self._go_on(request)
+            self._kernel.go_on(request)
             return None
-        room = struct.unpack("=I", self._read(pid, args[2], 4))[0]
-        self._write(pid, args[1], address[:room])
-        self._write(pid, args[2], struct.pack("=I", len(address)))
+        room = struct.unpack("=I", self._kernel.read(pid, args[2], 4))[0]
+        self._kernel.write(pid, args[1], address[:room])
+        self._kernel.write(pid, args[2], struct.pack("=I", len(address)))
         return 0
 
     def _getpeername(self, request: int, pid: int, args: list[int]) -> int | None:
@@ -368,7 +293,7 @@ class Notifier:
     def _uname(self, request: int, pid: int, args: list[int]) -> int | None:
         host = os.uname()
         fields = (host.sysname, self._hostname, host.release, host.version, host.machine, "(none)")
-        self._write(pid, args[0], b"".join(field.encode()[:64].ljust(65, b"\0") for field in fields))
+        self._kernel.write(pid, args[0], b"".join(field.encode()[:64].ljust(65, b"\0") for field in fields))
         return 0
 
     def _killed(self, request: int, pid: int, args: list[int]) -> int | None:

@@ -52,7 +52,7 @@ def family(raw: bytes) -> int:
     return struct.unpack_from("=H", raw)[0] if len(raw) >= 2 else 0
 
 
-def _place(raw: bytes) -> tuple[bytes, int] | None:
+def place(raw: bytes) -> tuple[bytes, int] | None:
     """The IPv4 meaning of an address and its port; b"" for an IPv6 address that has none."""
     kind = family(raw)
     if kind == AF_INET and len(raw) >= 8:
@@ -79,7 +79,7 @@ def any_address(kind: int) -> bytes:
     return struct.pack("=H", kind) + b"\0" * (14 if kind == AF_INET else 26)
 
 
-def _is_local(ip: bytes) -> bool:
+def is_local(ip: bytes) -> bool:
     """0.0.0.0 and 127.0.0.0/10: this Pod, seen from itself."""
     return ip == b"\0\0\0\0" or (ip[:1] == b"\x7f" and ip[1] < 64)
 
@@ -89,11 +89,11 @@ def _is_cluster(ip: bytes) -> bool:
 
 
 def on_bind(raw: bytes, pod: PodAddress) -> Rewritten:
-    place = _place(raw)
-    if place is None:
+    found = place(raw)
+    if found is None:
         return UNCHANGED
-    ip, port = place
-    if ip and (_is_local(ip) or ip == pod.packed):
+    ip, port = found
+    if ip and (is_local(ip) or ip == pod.packed):
         return Rewritten(make(family(raw), pod.packed, lowports.reachable(port, pod.port_start)))
     if ip and ip[0] >= 224:  # multicast groups are bound as they are
         return UNCHANGED
@@ -101,11 +101,11 @@ def on_bind(raw: bytes, pod: PodAddress) -> Rewritten:
 
 
 def on_connect(raw: bytes, pod: PodAddress) -> Rewritten:
-    place = _place(raw)
-    if place is None:
+    found = place(raw)
+    if found is None:
         return UNCHANGED
-    ip, port = place
-    if ip and _is_local(ip):
+    ip, port = found
+    if ip and is_local(ip):
         return Rewritten(make(family(raw), pod.packed, lowports.reachable(port, pod.port_start)))
     if ip and _is_cluster(ip):
         bound = lowports.reachable(port, pod.port_start)
@@ -115,7 +115,7 @@ def on_connect(raw: bytes, pod: PodAddress) -> Rewritten:
 
 def as_asked_for(raw: bytes, pod: PodAddress) -> bytes:
     """An address as the Pod knows it: a mapped port becomes the low one again."""
-    place = _place(raw)
-    if place is None or not place[0] or not _is_cluster(place[0]):
+    found = place(raw)
+    if found is None or not found[0] or not _is_cluster(found[0]):
         return raw
-    return raw[:2] + lowports.nominal(place[1], pod.port_start).to_bytes(2, "big") + raw[4:]
+    return raw[:2] + lowports.nominal(found[1], pod.port_start).to_bytes(2, "big") + raw[4:]

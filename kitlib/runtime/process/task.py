@@ -20,6 +20,7 @@ import termios
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from kitlib.runtime.process.gate import Gate
 from kitlib.runtime.process.isolation import Isolation
 from kitlib.runtime.process.launch import Job, launch
 from kitlib.runtime.process.loop import Loop
@@ -32,9 +33,9 @@ _DRAIN_AT_MOST = 4 * 1024 * 1024
 
 class Task:
     def __init__(self, loop: Loop, reap: dict[int, Task], isolation: Isolation, spec: Mapping[str, Any], root: str,
-                 kill: Callable[[int, int], int]) -> None:
+                 kill: Callable[[int, int], int], gate: Gate) -> None:
         self._loop, self._reap, self._isolation, self._spec, self._root = loop, reap, isolation, spec, root
-        self._kill = kill
+        self._kill, self._gate = kill, gate
         self.pid = 0
         self.stdin_closed: bool = False
         self.on_started: Callable[[str], None] = lambda error: None
@@ -104,7 +105,7 @@ class Task:
             self._reap[self.pid] = self
         if fds:
             pod = PodAddress(self._spec["ip"], self._isolation.port_start)
-            Notifier(self._loop, fds[0], pod, self._spec["hostname"], self._kill)  # lives as long as its listener
+            Notifier(self._loop, fds[0], pod, self._spec["hostname"], self._kill, self._gate)  # lives as its listener
 
     def _finish_start(self) -> None:
         if self._channel is not None:
