@@ -18,6 +18,7 @@ __version__ = "0.1.0"
 
 _WHERE = {
     "KitError": "kitlib.cluster.errors",
+    "anatomy": "kitlib.book.session",
     "curl": "kitlib.book.traffic",
     "dig": "kitlib.book.traffic",
     "flow": "kitlib.book.session",
@@ -32,10 +33,11 @@ _WHERE = {
     "start_node": "kitlib.cluster.notebook",
     "step": "kitlib.cluster.notebook",
     "stop_node": "kitlib.cluster.notebook",
+    "timeline": "kitlib.book.session",
 }
 
-__all__ = ["KitError", "cluster", "curl", "dig", "flow", "kubectl", "lab", "packet_walk", "pause", "resume", "rules",
-           "run_controller", "step"]
+__all__ = ["KitError", "anatomy", "cluster", "curl", "dig", "flow", "kubectl", "lab", "packet_walk", "pause", "resume",
+           "rules", "run_controller", "step", "timeline"]
 
 
 def __getattr__(name: str) -> Any:

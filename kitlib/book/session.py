@@ -25,6 +25,7 @@ from kitlib.cluster.context import connect
 from kitlib.cluster.errors import KitError
 from kitlib.cluster.interface import Cluster
 from kitlib.objects.errors import StatusError
+from kitlib.trace.flow import BadTarget
 
 if TYPE_CHECKING:
     from kitlib.cluster.dataplane import Dataplane
@@ -73,6 +74,18 @@ class LabSession:
         from kitlib.views.figure import flow
 
         return flow(target, namespace=self.namespace, cluster=self.cluster, live=live, seconds=seconds)
+
+    def anatomy(self, pod: str) -> Any:
+        """What a Pod of this lab consists of, and what its containers share."""
+        from kitlib.views.pod_figures import anatomy
+
+        return anatomy(pod, namespace=self.namespace, cluster=self.cluster)
+
+    def timeline(self, pod: str, *, live: bool = False, seconds: float = 30.0) -> Any:
+        """What a Pod of this lab has been through; live: it goes on while you work."""
+        from kitlib.views.pod_figures import timeline
+
+        return timeline(pod, namespace=self.namespace, cluster=self.cluster, live=live, seconds=seconds)
 
     def __repr__(self) -> str:
         status = self.cluster.status()
@@ -137,6 +150,28 @@ def _dataplane(namespace: str) -> Dataplane:
     return Dataplane(client, namespace or (session.namespace if session else "default"))
 
 
+def anatomy(pod: str, *, namespace: str = "") -> Any:
+    """What a Pod consists of.  namespace: by default that of the lab begun last."""
+    from kitlib.views.pod_figures import anatomy as draw
+
+    return draw(pod, namespace=namespace or _namespace(), cluster=_cluster())
+
+
+def timeline(pod: str, *, namespace: str = "", live: bool = False, seconds: float = 30.0) -> Any:
+    """What a Pod has been through.  namespace: by default that of the lab begun last."""
+    from kitlib.views.pod_figures import timeline as draw
+
+    return draw(pod, namespace=namespace or _namespace(), cluster=_cluster(), live=live, seconds=seconds)
+
+
+def _namespace() -> str:
+    return _begun[-1].namespace if _begun else "default"
+
+
+def _cluster() -> Cluster:
+    return _begun[-1].cluster if _begun else connect()
+
+
 def ensure_namespace(session: LabSession) -> None:
     try:
         session.client.create("namespaces", "", {"apiVersion": "v1", "kind": "Namespace",
@@ -183,4 +218,4 @@ def speak_plainly() -> None:
         print(f"{type(value).__name__}: {value}", file=sys.stderr)
         return [str(value)]
 
-    shell.set_custom_exc((KitError, StatusError), show)
+    shell.set_custom_exc((KitError, StatusError, BadTarget), show)

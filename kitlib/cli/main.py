@@ -38,6 +38,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "flow": ("flow", "draw who did what because of what for one object"),
     "rules": ("rules", "print the rules that kube-proxy has for this cluster, in any mode"),
     "walk": ("rules", "walk a packet through these rules: which rule takes it where"),
+    "timeline": ("timeline", "what a Pod and its containers were, from when to when"),
     "pause": ("control", "stop a controller before its next reconcile"),
     "step": ("control", "let a paused controller reconcile once, and show it"),
     "resume": ("control", "let a paused controller run again"),

@@ -53,7 +53,8 @@ def facts(resource: str, obj: Mapping[str, Any]) -> dict[str, Any]:
         found = {"node": spec.get("nodeName"), "phase": status.get("phase"), "ip": status.get("podIP"),
                  "ready": _condition(status, "Ready"),
                  "running": sum("running" in c.get("state", ()) for c in status.get("containerStatuses", ())) or None,
-                 "restarts": sum(c.get("restartCount", 0) for c in status.get("containerStatuses", ())) or None}
+                 "restarts": sum(c.get("restartCount", 0) for c in status.get("containerStatuses", ())) or None,
+                 "containers": containers(obj) or None}
     elif resource in ("replicasets.apps", "deployments.apps"):
         found = {"wanted": spec.get("replicas"), "has": status.get("replicas"), "ready": status.get("readyReplicas")}
     elif resource == "services":
@@ -67,6 +68,25 @@ def facts(resource: str, obj: Mapping[str, Any]) -> dict[str, Any]:
     if labels and resource == "pods":
         found["labels"] = dict(labels)
     return {key: value for key, value in found.items() if value is not None}
+
+
+def containers(pod: Mapping[str, Any]) -> dict[str, str]:
+    """How each container of a Pod is, in the order of their lives: `waiting REASON`, `running`, `ready`, `exited CODE`.
+
+    A container that went through another run since the last look says so by its number: `running 2`.
+    """
+    status, found = pod.get("status") or {}, {}
+    for field_name in ("initContainerStatuses", "containerStatuses", "ephemeralContainerStatuses"):
+        for entry in status.get(field_name) or ():
+            state, runs = entry.get("state") or {}, entry.get("restartCount", 0)
+            if "running" in state:
+                text = ("ready" if entry.get("ready") else "running") + (f" {runs + 1}" if runs else "")
+            elif "terminated" in state:
+                text = f"exited {state['terminated'].get('exitCode', '?')}"
+            else:
+                text = f"waiting {(state.get('waiting') or {}).get('reason', '')}".strip()
+            found[entry["name"]] = text
+    return found
 
 
 def _condition(status: Mapping[str, Any], type_: str) -> bool | None:

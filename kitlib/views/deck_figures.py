@@ -11,7 +11,7 @@ from typing import Any
 
 from kitlib.trace.flow import Flow, build
 from kitlib.trace.record import Record
-from kitlib.views import flow_svg
+from kitlib.views import flow_svg, pod_stories
 
 NODES = ("nodeA", "nodeB", "nodeC")
 
@@ -60,4 +60,4 @@ def flow(until: str = "99") -> str:
     return flow_svg.render(Flow(shown.target, shown.steps, objects), told)
 
 
-FIGURES: dict[str, Callable[..., str]] = {"flow": flow}
+FIGURES: dict[str, Callable[..., str]] = {"flow": flow, "life": pod_stories.life, "pod": pod_stories.pod}
