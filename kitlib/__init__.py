@@ -25,6 +25,7 @@ _WHERE = {
     "kill_node": "kitlib.cluster.notebook",
     "kubectl": "kitlib.cluster.notebook",
     "lab": "kitlib.book.session",
+    "load": "kitlib.book.traffic",
     "packet_walk": "kitlib.book.session",
     "pause": "kitlib.cluster.notebook",
     "resume": "kitlib.cluster.notebook",
@@ -36,8 +37,8 @@ _WHERE = {
     "timeline": "kitlib.book.session",
 }
 
-__all__ = ["KitError", "anatomy", "cluster", "curl", "dig", "flow", "kubectl", "lab", "packet_walk", "pause", "resume",
-           "rules", "run_controller", "step", "timeline"]
+__all__ = ["KitError", "anatomy", "cluster", "curl", "dig", "flow", "kubectl", "lab", "load", "packet_walk", "pause",
+           "resume", "rules", "run_controller", "step", "timeline"]
 
 
 def __getattr__(name: str) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from kitlib.objects.errors import not_found
-from kitlib.traffic.exchange import Answer, head, parse_url, who
+from kitlib.traffic.exchange import Answer, head, identity, parse_url
 from kitlib.traffic.ingress import Ingresses, matches
 from kitlib.traffic.resolve import ResolvConf
 from kitlib.traffic.shape import headers_of
@@ -101,6 +101,8 @@ def test_headers_are_curls() -> None:
 
 
 def test_only_the_kits_echo_says_who_it_is() -> None:
-    assert who({"server": "kit-echo"}, b"web-1\nGET /\n") == "web-1"
-    assert who({"Server": "nginx"}, b"web-1\n") == ""
-    assert Answer("http://web/").pod == ""
+    assert identity({"server": "kit-echo"}, b"web-1\nGET /\nversion v2\n") == ("web-1", "v2")
+    assert identity({"server": "kit-echo", "x-pod": "web-2"}, b'{"pod": "web-2", "version": "v3"}') == ("web-2", "v3")
+    assert identity({"server": "nginx"}, b"web-1\n") == ("", "")
+    answer = Answer("http://web/", headers=[("Server", "kit-echo")], body=b"web-1\nGET /\n")
+    assert (answer.pod, answer.version) == ("web-1", "")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 import socket
 import ssl
 import time
@@ -32,7 +33,7 @@ class Answer:
     method: str = "GET"
     status: int = 0
     reason: str = ""
-    version: str = ""
+    protocol: str = ""
     headers: list[tuple[str, str]] = field(default_factory=list)
     body: bytes = b""
     seconds: float = 0.0
@@ -60,17 +61,34 @@ class Answer:
     @property
     def pod(self) -> str:
         """The Pod that answered, if it said so (kit/echo does); else ""."""
-        return who(dict(self.headers), self.body)
+        return self._identity[0]
+
+    @property
+    def version(self) -> str:
+        """The version that answered, if it said so (kit/echo:v2 does); else ""."""
+        return self._identity[1]
+
+    @property
+    def _identity(self) -> tuple[str, str]:
+        return identity({name.lower(): value for name, value in self.headers}, self.body)
 
     def __str__(self) -> str:
         return f"curl: {self.failure}" if self.failure else self.text
 
 
-def who(headers: Mapping[str, str], body: bytes) -> str:
-    """The name in an answer of kit/echo: its first line."""
-    if {key.lower(): value for key, value in headers.items()}.get("server") != "kit-echo":
-        return ""
-    return body.split(b"\n", 1)[0].decode("utf-8", "replace").strip()
+def identity(headers: Mapping[str, str], body: bytes) -> tuple[str, str]:
+    """(Pod, version) of who answered, if it was kit/echo: it has its Pod's name in a header or its first line.
+
+    headers: with names in lower case.
+    """
+    if headers.get("server") != "kit-echo":
+        return "", ""
+    if body.startswith(b"{"):
+        found = re.search(rb'"version": "([^"]*)"', body)
+    else:
+        found = re.search(rb"^version (.*)$", body, re.MULTILINE)
+    pod = headers.get("x-pod") or body.split(b"\n", 1)[0].decode("utf-8", "replace").strip()
+    return pod, found.group(1).decode("utf-8", "replace") if found else ""
 
 
 @dataclass(frozen=True)
@@ -131,7 +149,7 @@ def exchange(sock: socket.socket, target: Target, answer: Answer, *, headers: He
         connection.endheaders(body)
         response = connection.getresponse()
         answer.status, answer.reason = response.status, response.reason
-        answer.version = "HTTP/1.0" if response.version == 10 else "HTTP/1.1"
+        answer.protocol = "HTTP/1.0" if response.version == 10 else "HTTP/1.1"
         answer.headers = response.getheaders()
         answer.body = response.read()
     except http.client.RemoteDisconnected:

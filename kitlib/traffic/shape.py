@@ -20,7 +20,7 @@ def headers_of(lines: Iterable[str]) -> list[tuple[str, str]]:
 
 
 def head_of(answer: Answer) -> list[str]:
-    return [f"{answer.version} {answer.status} {answer.reason}".rstrip(),
+    return [f"{answer.protocol} {answer.status} {answer.reason}".rstrip(),
             *(f"{name}: {value}" for name, value in answer.headers)]
 
 
@@ -45,8 +45,8 @@ def text(answer: Answer, *, include: bool = False) -> str:
 
 
 def as_json(answer: Answer) -> dict[str, Any]:
+    failure = answer.failure
+    why = {"kind": failure.kind, "code": failure.code, "message": failure.message} if failure else None
     return {"url": answer.url, "method": answer.method, "status": answer.status, "headers": dict(answer.headers),
             "body": answer.text, "seconds": round(answer.seconds, 6), "address": answer.address, "pod": answer.pod,
-            "notes": answer.notes,
-            "failure": {"kind": answer.failure.kind, "code": answer.failure.code, "message": answer.failure.message}
-            if answer.failure else None}
+            "version": answer.version, "notes": answer.notes, "failure": why}
