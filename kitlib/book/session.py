@@ -87,6 +87,27 @@ class LabSession:
 
         return timeline(pod, namespace=self.namespace, cluster=self.cluster, live=live, seconds=seconds)
 
+    def merge(self, manifest: str) -> Any:
+        """What `kubectl apply` of this manifest would do, field by field, and why: the three-way merge."""
+        from kitlib.cluster.notebook import kubectl
+        from kitlib.views.merge import figure
+
+        try:
+            return figure(manifest, lambda command, stdin: kubectl(command, stdin=stdin, show=False))
+        except ValueError as error:
+            raise KitError(str(error)) from None
+
+    def owners(self, target: str, keep: str = "") -> Any:
+        """Who owns which field of an object of this lab, such as "deploy/site".  keep: part of their paths."""
+        from kitlib.trace.flow import BadTarget, parse_target
+        from kitlib.views.owners import figure
+
+        try:
+            resource, name = parse_target(target)
+        except BadTarget as error:
+            raise KitError(str(error)) from None
+        return figure(self.client, resource, self.namespace, name, keep)
+
     def __repr__(self) -> str:
         status = self.cluster.status()
         nodes = ", ".join(node["name"] for node in status.nodes)

@@ -3,6 +3,9 @@
     theme.py        the one visual language: colours, shapes, light and dark
     flow_svg.py     the talk's figure of the ReplicaSet flow
     flow_text.py    the same story for a terminal
+    grid.py         fields down, places across: the table that the next two fill
+    merge.py        what `kubectl apply` would do to an object: the three-way merge
+    owners.py       who owns which field: managedFields
     figure.py       how a figure shows itself in a notebook (and refreshes itself while live)
     check_button.py the button below an exercise
 """

@@ -15,6 +15,8 @@ COLOURS = {
     "kube-scheduler": "#cc79a7", "kubelet": "#009e73", "runtime": "#d55e00",
     "nat": "#0072b2", "filter": "#e69f00", "balancer": "#cc79a7", "REJECT": "#d55e00", "DROP": "#d55e00",
     "Pending": "#e69f00", "Running": "#009e73", "Succeeded": "#56b4e9", "Failed": "#d55e00", "gone": "#999999",
+    "set": "#0072b2", "put back": "#e69f00", "removed": "#d55e00", "kept": "#009e73", "same": "#999999",
+    "default": "#cc79a7", "shared": "#cc79a7",
 }
 
 STYLE = """
