@@ -36,6 +36,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "curl": ("traffic", "ask a URL of the cluster, as a Pod of it would"),
     "dig": ("traffic", "ask the cluster's DNS, and show which names were tried"),
     "load": ("load", "send many requests a second to a Service, and measure what comes back"),
+    "ingress": ("ingress", "the ingress controller: install it, see what goes where"),
     "flow": ("flow", "draw who did what because of what for one object"),
     "rules": ("rules", "print the rules that kube-proxy has for this cluster, in any mode"),
     "walk": ("rules", "walk a packet through these rules: which rule takes it where"),

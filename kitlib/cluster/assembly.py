@@ -37,6 +37,7 @@ from kitlib.cluster.errors import CannotStart
 from kitlib.cluster.faults import Faults
 from kitlib.cluster.helpers import Helpers
 from kitlib.cluster.home import ClusterDir, all_clusters, write_private
+from kitlib.cluster.ingress.addon import IngressAddon
 from kitlib.cluster.kitapi import PREFIX, KitApi
 from kitlib.cluster.loops import control_loops
 from kitlib.cluster.nodes import Nodes
@@ -122,8 +123,11 @@ class Assembly:
                               self.slice.load_balancer_cidr)
         for controller, agent in loops:
             self.manager.add(controller, agent)
-        if self.is_new and not self.config["bare"]:
-            addons.install(self.client("kit-addons"))
+        if not self.config["bare"]:
+            if self.is_new:
+                addons.install(self.client("kit-addons"))
+            if self.config["nodes"]:
+                self.manager.add(IngressAddon(), "kit-addons")
         self.driver = Driver(self.manager, self.clock, self.loop)
 
     async def _start_nodes(self) -> None:

@@ -94,11 +94,30 @@ def _packaged(order: Order, package: Package, inside: str, **more: object) -> Im
                        host_programs=shell_needs_host or not busybox.is_static(str(program)), **more)  # type: ignore[arg-type]
 
 
+# Where containers have no root directory of their own, a program that looks for its ServiceAccount in /var/run, as
+# client-go does, finds the host's.  A kubeconfig says where it is; client-go reads the token anew as it is renewed.
 _TRAEFIK_ENTRYPOINT = """#!/bin/sh
 set -e
 case ${1:--} in
 -*) set -- traefik "$@" ;;
 esac
+account=${KIT_ROOT:-}/var/run/secrets/kubernetes.io/serviceaccount
+if [ -n "${KIT_ROOT:-}" ] && [ -n "${KUBERNETES_SERVICE_HOST:-}" ] && [ -r "$account/token" ]; then
+    export KUBECONFIG="$KIT_ROOT/tmp/kubeconfig"
+    cat > "$KUBECONFIG" <<END
+apiVersion: v1
+kind: Config
+current-context: pod
+contexts: [{name: pod, context: {cluster: here, user: account}}]
+clusters:
+- name: here
+  cluster:
+    server: "https://$KUBERNETES_SERVICE_HOST:$KUBERNETES_SERVICE_PORT"
+    certificate-authority: "$account/ca.crt"
+users: [{name: account, user: {tokenFile: "$account/token"}}]
+END
+    unset KUBERNETES_SERVICE_HOST
+fi
 exec "$@"
 """
 
