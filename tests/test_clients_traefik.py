@@ -7,7 +7,6 @@ Traefik's manual asks for.
 from __future__ import annotations
 
 import base64
-import datetime
 import http.client
 import json
 import shutil
@@ -22,11 +21,9 @@ from typing import Any
 
 import pytest
 from clients import traefik_kinds
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 from support import Kubectl, deployment, eventually
 
+from kitlib.cluster import pki
 from kitlib.cluster.embedded import EmbeddedCluster
 
 ECHO = {"name": "main", "image": "kit/echo", "ports": [{"name": "http", "containerPort": 8080}],
@@ -93,7 +90,7 @@ class Traefik:
                  for path, service in paths.items()]
         self.kubectl("apply", "-f", "-", stdin={
             "apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": {"name": name},
-            "spec": {"ingressClassName": "traefik", "rules": [{"host": host, "http": {"paths": rules}}], **spec}})
+            "spec": {"ingressClassName": "beside", "rules": [{"host": host, "http": {"paths": rules}}], **spec}})
 
 
 @pytest.fixture(scope="module")
@@ -188,28 +185,15 @@ def test_its_own_kinds_route_and_rewrite(traefik: Traefik) -> None:
     eventually(lambda: traefik.reaches("custom", "renamed.example"))
 
 
-def certificate(host: str) -> tuple[bytes, bytes]:
-    """(certificate, key) of that host, in PEM."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, host)])
-    now = datetime.datetime.now(datetime.timezone.utc)
-    made = (x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
-            .serial_number(x509.random_serial_number()).not_valid_before(now - datetime.timedelta(days=1))
-            .not_valid_after(now + datetime.timedelta(days=1))
-            .add_extension(x509.SubjectAlternativeName([x509.DNSName(host)]), critical=False)
-            .sign(key, hashes.SHA256()))
-    return (made.public_bytes(serialization.Encoding.PEM),
-            key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8,
-                              serialization.NoEncryption()))
-
-
 def test_an_ingress_with_tls_shows_the_certificate_of_its_secret(traefik: Traefik) -> None:
     host = "safe.example"
-    public, private = certificate(host)
+    public, private = pki.self_signed(host)
+    files = {"tls.crt": public, "tls.key": private}
+    data = {name: base64.b64encode(text.encode()).decode() for name, text in files.items()}
     traefik.serve("safe")
     traefik.kubectl("create", "-f", "-", stdin={
         "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "safe"}, "type": "kubernetes.io/tls",
-        "data": {"tls.crt": base64.b64encode(public).decode(), "tls.key": base64.b64encode(private).decode()}})
+        "data": data})
     traefik.ingress("safe", host, {"/": "safe"}, tls=[{"hosts": [host], "secretName": "safe"}])
 
     def shown() -> str:
@@ -222,7 +206,7 @@ def test_an_ingress_with_tls_shows_the_certificate_of_its_secret(traefik: Traefi
         except OSError:
             return ""
 
-    eventually(lambda: shown() == public.decode())
+    eventually(lambda: shown() == public)
 
 
 def test_its_rights_were_enough(traefik: Traefik) -> None:

@@ -139,6 +139,19 @@ class _Issuer:
         _write(files[0], files[1], key, builder.sign(self.key, hashes.SHA256()))
 
 
+def self_signed(*hosts: str) -> tuple[str, str]:
+    """(certificate, key) of a web server that nobody vouches for, in PEM; the first host is its common name."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes
+    from cryptography.hazmat.primitives.serialization import Encoding
+
+    key, subject = _new_key(), _name(hosts[0])
+    certificate = (_builder(subject, subject, key)
+                   .add_extension(x509.SubjectAlternativeName([x509.DNSName(host) for host in hosts]), critical=False)
+                   .sign(key, hashes.SHA256()))
+    return certificate.public_bytes(Encoding.PEM).decode(), _private_bytes(key).decode()
+
+
 def directory_key(certificate: Path) -> Path:
     """ca.crt → ca.key."""
     return certificate.with_suffix(".key")

@@ -44,5 +44,6 @@ def rights(namespace: str) -> list[Object]:
              "subjects": [{"kind": "ServiceAccount", **name, "namespace": namespace}]}]
 
 
-INGRESS_CLASS: Object = {"apiVersion": "networking.k8s.io/v1", "kind": "IngressClass", "metadata": {"name": "traefik"},
+# Not `traefik`: Ingresses of that class are the cluster's own controller's.
+INGRESS_CLASS: Object = {"apiVersion": "networking.k8s.io/v1", "kind": "IngressClass", "metadata": {"name": "beside"},
                          "spec": {"controller": "traefik.io/ingress-controller"}}
