@@ -71,7 +71,7 @@ class Tally:
 
 
 async def run(job: dict[str, Any]) -> dict[str, Any]:
-    context = ssl.create_default_context(cadata=job["ca"])
+    context = ssl.create_default_context(cadata=job["ca"]) if job["ca"] else None  # none: plain HTTP
     requests = [encode(job, *request) for request in job["requests"]]
     loop, tally = asyncio.get_running_loop(), Tally(float("inf"))
     supply = itertools.cycle(requests) if job.get("seconds") else iter(requests)

@@ -1,7 +1,7 @@
 """`kit bench`: the figures we promise, measured here, on a cluster of its own that is deleted afterwards.
 
     kit bench                  all of them, about a minute
-    kit bench up scale         only some: up, scale, check, api
+    kit bench up scale         only some: up, scale, check, api, node
     kit bench --json
 
 0: every promise holds on this machine; 1: not all.
@@ -15,7 +15,7 @@ import os
 from kitlib.cli.common import Commands, command, print_json, print_table
 from kitlib.cluster.errors import EXIT_FAILED
 
-PARTS = ("up", "scale", "check", "api")
+PARTS = ("up", "scale", "check", "api", "node")
 STEM = "lab09_replicaset_flow"
 
 
@@ -27,7 +27,7 @@ def register(commands: Commands) -> None:
 
 
 def run_bench(arguments: argparse.Namespace) -> int | None:
-    from kitlib.bench import api, cluster, machine
+    from kitlib.bench import api, cluster, machine, node, traffic
     from kitlib.cluster.embedded import EmbeddedCluster
     from kitlib.cluster.errors import UsageError
     from kitlib.cluster.home import ClusterDir
@@ -37,7 +37,8 @@ def run_bench(arguments: argparse.Namespace) -> int | None:
     if unknown:
         raise UsageError(f"there is no part {', '.join(sorted(unknown))}; there is: {', '.join(PARTS)}.")
     parts, here = arguments.parts or PARTS, machine.describe()
-    subject, served = (EmbeddedCluster(ClusterDir(f"bench-{os.getpid()}-{use}")) for use in ("lab", "api"))
+    subject, served, nodes = (EmbeddedCluster(ClusterDir(f"bench-{os.getpid()}-{use}"))
+                              for use in ("lab", "api", "node"))
     figures = []
     try:
         if "up" in parts:
@@ -52,9 +53,13 @@ def run_bench(arguments: argparse.Namespace) -> int | None:
         if "api" in parts:
             served.start(Settings(nodes=0, bare=True))
             figures += api.measure(served, arguments.seconds)
-    finally:
-        subject.delete()
         served.delete()
+        if "node" in parts:
+            nodes.start(Settings(3))
+            figures += traffic.measure(nodes, arguments.seconds) + node.measure(nodes, arguments.times)
+    finally:
+        for each in (subject, served, nodes):
+            each.delete()
     if arguments.json:
         print_json({"machine": here, "figures": [figure.as_json() for figure in figures]})
     else:
