@@ -24,6 +24,7 @@ import pytest
 from clients import helm_environment
 
 from kitlib.grading import confine
+from kitlib.runtime.oci import available
 
 EVERYTHING = "KIT_TEST_ALL"
 ENGINE_SECONDS = 30.0
@@ -63,6 +64,9 @@ NEEDS = {
     "nftables": Need(lambda: os.geteuid() == 0 and programs("nft", "ip", "nsenter")(), ("nftables", "iproute2"),
                      "rules in a kernel, in network namespaces of the test's own",
                      "run it as root, with apt-get install nftables iproute2"),
+    "oci": Need(lambda: not available.why_not(), ("runc", "containernetworking-plugins", "iproute2"),
+                "containers in namespaces of the test's own",
+                "run it as root, with apt-get install runc containernetworking-plugins iproute2"),
     "root": Need(lambda: os.geteuid() == 0, (), "what the kit does as root only", "run it as root"),
 }
 

@@ -13,7 +13,7 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kitlib.objects import lowports
 from kitlib.runtime.cri import (
@@ -36,6 +36,9 @@ from kitlib.runtime.process.images import ImageConfig, ImageSource
 from kitlib.runtime.process.isolation import Isolation
 from kitlib.runtime.process.link import Link
 from kitlib.runtime.process.session import ProcessSession
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 _MAX_EXEC_SYNC = 16 * 1024 * 1024
 CATALOGUE = "kitlib.images.catalog:ImageCatalog"
@@ -66,6 +69,7 @@ def _status(data: Mapping[str, Any]) -> ContainerStatus:
 
 class ProcessRuntime:
     name = "process"
+    daemon = "kitlib.runtime.process.daemon"
 
     def __init__(self, link: Link, state_dir: str, images: ImageSource) -> None:
         self._link, self._state, self._images = link, state_dir, images
@@ -75,10 +79,10 @@ class ProcessRuntime:
 
     @classmethod
     async def start(cls, socket: str | os.PathLike[str], state_dir: str | os.PathLike[str], *, ephemeral: bool = False,
-                    low_ports: str = "auto", images: ImageSource | str = CATALOGUE) -> ProcessRuntime:
+                    low_ports: str = "auto", images: ImageSource | str = CATALOGUE) -> Self:
         """Join the daemon at `socket`, or start one.  `low_ports`: auto, direct or map (see objects/lowports.py)."""
         state = os.path.realpath(state_dir)
-        link = Link(os.path.abspath(socket), state, ephemeral=ephemeral, low_ports=low_ports)
+        link = Link(os.path.abspath(socket), state, module=cls.daemon, ephemeral=ephemeral, low_ports=low_ports)
         runtime = cls(link, state, _load(images) if isinstance(images, str) else images)
         link.on_event = runtime._on_event
         await link.connect()
@@ -95,7 +99,7 @@ class ProcessRuntime:
         return self._link.hello["pid"]
 
     async def version(self) -> str:
-        return f"process://{self._link.hello['version']}"
+        return f"{self.name}://{self._link.hello['version']}"
 
     def on_container_event(self, handler: EventHandler) -> None:
         self._handlers.append(handler)

@@ -3,15 +3,16 @@
     {"id": 7, "method": "start_container", "params": {"container": …}}
     {"id": 7, "result": null}   or   {"id": 7, "error": {"reason": "RunContainerError", "message": …}}
 
-A method `x` is the daemon's `do_x(reply, **params)`; it may answer later.
+A method `x` is the daemon's `do_x(reply, **params)`; it may answer later, and with a descriptor (`Handed`).
 """
 
 from __future__ import annotations
 
 import json
+import os
 import socket
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kitlib.runtime.process.streams import Stream
 
@@ -25,6 +26,13 @@ class Refused(Exception):
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
         self.reason, self.message = reason, message
+
+
+class Handed(NamedTuple):
+    """An answer that hands over a descriptor; ours is closed then."""
+
+    result: Any
+    fd: int
 
 
 class Connection:
@@ -63,7 +71,9 @@ class Connection:
             method = "hello"
 
         def reply(result: Any) -> None:
-            if isinstance(result, Refused):
+            if isinstance(result, Handed):
+                self._hand_over({"id": number, "result": result.result}, result.fd)
+            elif isinstance(result, Refused):
                 self.send({"id": number, "error": {"reason": result.reason, "message": result.message}})
             else:
                 self.send({"id": number, "result": result})
@@ -91,6 +101,15 @@ class Connection:
         if self._socket.fileno() >= 0:
             self._out += json.dumps(message).encode() + b"\n"
             self._flush()
+
+    def _hand_over(self, message: dict[str, Any], fd: int) -> None:
+        """On a connection that has no other answer under way: the descriptor comes with the line's first byte."""
+        try:
+            socket.send_fds(self._socket, [json.dumps(message).encode() + b"\n"], [fd])
+        except OSError:
+            self._close()
+        finally:
+            os.close(fd)
 
     def _flush(self) -> None:
         try:

@@ -30,7 +30,7 @@ from kitlib.runtime.process import processes, syscalls
 from kitlib.runtime.process.connections import Connection, Refused, Reply
 from kitlib.runtime.process.containers import Container, Sandbox
 from kitlib.runtime.process.gate import Gate
-from kitlib.runtime.process.isolation import discover
+from kitlib.runtime.process.isolation import Isolation, discover
 from kitlib.runtime.process.loop import Loop
 from kitlib.runtime.process.paths import remove_tree, socket_path
 from kitlib.runtime.process.podspace import PodSpace
@@ -44,7 +44,7 @@ _PATIENCE = 3.0
 class Daemon:
     def __init__(self, listener: socket.socket, path: str, state: str, *, ephemeral: bool, low_ports: str,
                  idle_seconds: float) -> None:
-        self.isolation = discover(low_ports)
+        self.isolation = self.discover(low_ports)
         self.loop, self.gate = Loop(), Gate()
         self._state, self._ephemeral, self._listener = state, ephemeral, listener
         self._path, self._inode = path, os.stat(path).st_ino
@@ -60,6 +60,9 @@ class Daemon:
         for number in (signal.SIGINT, signal.SIGHUP, signal.SIGPIPE):
             signal.signal(number, signal.SIG_IGN)
         self.loop.later(_CHECK_INTERVAL, self._check)
+
+    def discover(self, low_ports: str) -> Isolation:
+        return discover(low_ports)
 
     def _accept(self) -> None:
         connection, _ = self._listener.accept()
@@ -320,8 +323,8 @@ def _listen(path: str) -> socket.socket:
     return listener
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="kitlib.runtime.process.daemon")
+def main(kind: type[Daemon]) -> None:
+    parser = argparse.ArgumentParser(prog=kind.__module__)
     parser.add_argument("--socket", required=True)
     parser.add_argument("--state", required=True)
     parser.add_argument("--ephemeral", action="store_true")
@@ -340,12 +343,12 @@ def main() -> None:
     syscalls.prctl(syscalls.PR_SET_NAME, b"kit-runtime\0")
     _clear_leftovers(state)
     listener = _listen(path)
-    daemon = Daemon(listener, path, state, ephemeral=options.ephemeral, low_ports=options.low_ports,
-                    idle_seconds=options.idle_seconds)
+    daemon = kind(listener, path, state, ephemeral=options.ephemeral, low_ports=options.low_ports,
+                  idle_seconds=options.idle_seconds)
     listener.listen(64)
     _ready(write, f"{state}/daemon.log")
     daemon.loop.run()
 
 
 if __name__ == "__main__":
-    main()
+    main(Daemon)

@@ -20,6 +20,7 @@ from kitlib.runtime.process.isolation import python_command
 from kitlib.runtime.process.paths import socket_path
 
 _LIMIT = 64 * 1024 * 1024
+_PATIENCE = 10.0
 
 
 async def open_connection(path: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
@@ -28,8 +29,9 @@ async def open_connection(path: str) -> tuple[asyncio.StreamReader, asyncio.Stre
 
 
 class Link:
-    def __init__(self, path: str, state: str, *, ephemeral: bool, low_ports: str) -> None:
+    def __init__(self, path: str, state: str, *, module: str, ephemeral: bool, low_ports: str) -> None:
         self.path, self._state, self._ephemeral, self._low_ports = path, state, ephemeral, low_ports
+        self._module = module
         self.on_event: Callable[[dict[str, Any]], None] = lambda event: None
         self._writer: asyncio.StreamWriter | None = None
         self._reading: asyncio.Task[None] | None = None
@@ -69,7 +71,7 @@ class Link:
     async def _spawn(self) -> None:
         os.makedirs(os.path.dirname(self.path), exist_ok=True)
         options = ["--socket", self.path, "--state", self._state, "--low-ports", self._low_ports]
-        command, env = python_command("kitlib.runtime.process.daemon", *options, *(["--ephemeral"] * self._ephemeral))
+        command, env = python_command(self._module, *options, *(["--ephemeral"] * self._ephemeral))
         # Not asyncio's own subprocess: uvloop's leaves the pipe's writing end open in the daemon, and it never ends.
         done = await asyncio.to_thread(subprocess.run, command, env=env, stdin=subprocess.DEVNULL, check=False,
                                        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
@@ -127,6 +129,27 @@ class Link:
             writer.close()
             raise RuntimeError_(**answer["error"])
         return reader, writer
+
+    async def receive(self, method: str, **params: Any) -> socket.socket:
+        """A socket that the daemon made for us.  Raises RuntimeError_."""
+        return await asyncio.to_thread(self._receive, method, params)
+
+    def _receive(self, method: str, params: dict[str, Any]) -> socket.socket:
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(_PATIENCE)
+            try:
+                with socket_path(self.path) as name:
+                    connection.connect(name)
+                connection.sendall(json.dumps({"id": 0, "method": method, "params": params}).encode() + b"\n")
+                line, fds, _, _ = socket.recv_fds(connection, 65536, 1)
+            except OSError as error:
+                raise RuntimeError_("RuntimeUnavailable", f"the runtime daemon: {error}") from error
+        if not fds:
+            answer = json.loads(line) if line else {}
+            raise RuntimeError_(**answer.get("error", {"reason": "RuntimeUnavailable", "message": "no answer"}))
+        received = socket.socket(fileno=fds[0])
+        received.setblocking(False)
+        return received
 
     async def wait_gone(self) -> None:
         """Wait for the daemon's end of the line to close."""

@@ -1,0 +1,68 @@
+"""`OciRuntime`: the CRI over the daemon of the `oci` runtime, and the ways into the cluster's own network.
+
+The network is not the host's (see network.py), so whoever in this process wants to listen or to connect there asks
+for a socket: one that was made in a node's network namespace works from everywhere.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from kitlib.runtime.process.client import ProcessRuntime
+
+
+class Ran(NamedTuple):
+    """What became of a program.  code: 127 if it could not be started, 128 + n for death by signal n."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+
+class OciRuntime(ProcessRuntime):
+    name = "oci"
+    daemon = "kitlib.runtime.oci.daemon"
+
+    # The network.
+
+    async def set_up_network(self, gateway: str, prefix: int, service_cidr: str) -> None:
+        """The fabric that all nodes hang on.  Does nothing if it is there, as after a crash of the cluster process."""
+        await self._link.call("set_up_network", gateway=gateway, prefix=prefix, service_cidr=service_cidr)
+
+    async def add_node(self, name: str, address: str, pod_cidr: str) -> None:
+        """A network namespace for a node; does nothing if it has one."""
+        await self._link.call("add_node", name=name, address=address, pod_cidr=pod_cidr)
+
+    async def run_in_node(self, node: str, argv: Sequence[str], stdin: str = "") -> Ran:
+        """Run a program (as root, its PATH the usual one) in a node's network namespace, to its end.
+
+        For kube-proxy's and NetworkPolicies' rules: `nft -f -`, `iptables-restore --noflush`, `conntrack -D …`.
+        Raises RuntimeError_ for an unknown node; "" is the fabric.
+        """
+        return Ran(*await self._link.call("run_in_node", node=node, argv=list(argv), stdin=stdin))
+
+    async def open_socket(self, node: str, kind: int = socket.SOCK_STREAM) -> socket.socket:
+        """A socket (SOCK_STREAM or SOCK_DGRAM, IPv4, not blocking) of a node's network; bind or connect it yourself.
+
+        Raises RuntimeError_ for an unknown node; "" is the fabric, from where every node and Pod can be reached.
+        """
+        return await self._link.receive("open_socket", node=node, kind=int(kind))
+
+    async def namespace_path(self, node: str) -> str:
+        """A file for `nsenter --net=FILE PROGRAM` on the host, as root: a node's network namespace."""
+        return await self._link.call("namespace_path", node=node)
+
+    async def dial(self, host: str, port: int, context: ssl.SSLContext | None = None, *,
+                   node: str = "") -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """`asyncio.open_connection`, as seen from a node (or the fabric).  Raises OSError."""
+        opened = await self.open_socket(node)
+        try:
+            await asyncio.get_running_loop().sock_connect(opened, (host, port))
+            return await asyncio.open_connection(sock=opened, ssl=context, server_hostname=host if context else None)
+        except BaseException:
+            opened.close()
+            raise
