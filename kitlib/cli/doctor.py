@@ -31,7 +31,7 @@ def register(commands: Commands) -> None:
 
 
 def run_doctor(arguments: argparse.Namespace) -> int | None:
-    findings = [*_machine(), *probe(), *_tools()]
+    findings = [*_machine(), *probe(), *_proxy_modes(), *_tools()]
     if arguments.json:
         print_json([{"name": f.name, "ok": f.ok, "detail": f.detail, "cost": f.cost} for f in findings])
         return None
@@ -82,6 +82,14 @@ def _loopback(address: str, cost: str) -> Finding:
             return Finding(f"address {address}", True, "can be listened on")
     except OSError as error:
         return Finding(f"address {address}", False, str(error.strerror), cost)
+
+
+def _proxy_modes() -> Iterator[Finding]:
+    from kitlib.network.kernel.modes import modes
+
+    for mode in modes():
+        cost = f"nodes with kernels of their own cannot use it; `kit walk --mode {mode.name}` shows it all the same."
+        yield Finding(f"kube-proxy {mode.name}", mode.applied, mode.detail, "" if mode.applied else cost)
 
 
 def _tools() -> Iterator[Finding]:

@@ -26,6 +26,7 @@ from dataclasses import dataclass, field
 from .service_ports import ProxyEndpoint, Reachable, ServicePort, reachable
 
 MARK = "0x4000/0x4000"
+BUILT_IN = ("PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +60,25 @@ class Tables:
     def text(self, table: str) -> str:
         """As iptables-save prints them: chains, then the rules of the built-in chains, then those of ours."""
         chains: dict[str, list[str]] = getattr(self, table)
-        built_in = [name for name in ("PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING") if name in chains]
+        built_in = [name for name in BUILT_IN if name in chains]
         ours = sorted(set(chains) - set(built_in))
         lines = [f":{name} - [0:0]" for name in ours]
         lines += [f"-A {name} {rule}" for name in (*built_in, *ours) for rule in chains[name]]
         return "".join(f"{line}\n" for line in lines)
+
+    @classmethod
+    def parse(cls, saved: str) -> Tables:
+        """What `iptables-save` printed, without what is not kube-proxy's (nor the kubelet's)."""
+        found, chains = cls(), dict[str, list[str]]()
+        for line in saved.splitlines():
+            if line.startswith("*"):
+                chains = getattr(found, line[1:], {})
+            elif line.startswith(":KUBE-"):
+                chains.setdefault(line[1:].partition(" ")[0], [])
+            elif line.startswith("-A ") and "KUBE-" in line:
+                chain, _, rule = line[3:].partition(" ")
+                chains.setdefault(chain, []).append(rule)
+        return found
 
 
 def chain_name(prefix: str, port: ServicePort, endpoint: ProxyEndpoint | None = None) -> str:

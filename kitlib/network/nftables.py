@@ -15,12 +15,15 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from .iptables import RuleContext
 from .service_ports import ProxyEndpoint, ServicePort, reachable
 
+NAME, COMMENT = "ip kube-proxy", "rules for kube-proxy"
+_BLOCK = re.compile(r"^\t((?:set|map|chain) \S+) \{\n(.*?)^\t\}$", re.M | re.S)
 MARK = "meta mark set meta mark | 0x00004000"
 
 
@@ -59,7 +62,23 @@ class Table:
 
     def text(self) -> str:
         blocks = [*self.sets.values(), *self.affinity, *self.chains]
-        return 'table ip kube-proxy {\n\tcomment "rules for kube-proxy"\n' + "\n".join(b.text() for b in blocks) + "}\n"
+        return f'table {NAME} {{\n\tcomment "{COMMENT}"\n' + "\n".join(b.text() for b in blocks) + "}\n"
+
+    @classmethod
+    def parse(cls, listed: str) -> Table:
+        """What `nft list table ip kube-proxy` printed.  Who sticks to which endpoint is left out: the kernel's own."""
+        found = cls({}, [], [])
+        for head, body in _BLOCK.findall(listed):
+            lines, _, elements = body.partition("\t\telements = {")
+            block = Block(head, [line.strip() for line in lines.splitlines() if line.strip()])
+            if head.startswith("chain "):
+                found.chains.append(block)
+            elif block.name.startswith("affinity-"):
+                found.affinity.append(block)
+            else:
+                found.sets[block.name] = block
+                block.elements = [" ".join(e.split()) for e in elements.rpartition("}")[0].split(",") if e.strip()]
+        return found
 
 
 def chain_base(port: ServicePort, endpoint: ProxyEndpoint | None = None) -> str:

@@ -49,9 +49,11 @@ def ending(walk: Data) -> str:
     if walk["outcome"] == "passes":
         return "No Service's rule is about it: it goes its own way."
     chosen = next((choice for choice in walk["choices"] if choice["chosen"]), None)
-    masked = " (the node)" if walk["masqueraded"] and walk["source_after"] != walk["packet"]["source"] else ""
+    seen = walk["source_after"] or f"an address of {walk['node']}"
+    if walk["masqueraded"] and walk["source_after"]:
+        seen += f" ({walk['node']})"
     who = _who(chosen) if chosen else walk["endpoint"]
-    return f"It reaches {who}, which sees {walk['source_after']}{masked} as its source."
+    return f"It reaches {who}, which sees {seen} as its source."
 
 
 def _who(choice: Data) -> str:

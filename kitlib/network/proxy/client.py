@@ -5,17 +5,20 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 _LONGEST_LINE = 64 * 1024 * 1024
 
 
 class ProxyProcess:
-    """Restarts a proxy that died with the last state it was given."""
+    """Restarts a proxy that died with the last state it was given.
 
-    def __init__(self, low_ports: str = "auto") -> None:
-        self._low_ports = low_ports
+    enter: makes the command line longer, so that it runs somewhere else (in a node's network namespace).
+    """
+
+    def __init__(self, low_ports: str = "auto", enter: Callable[[Sequence[str]], list[str]] = list) -> None:
+        self._low_ports, self._enter = low_ports, enter
         self._process: asyncio.subprocess.Process | None = None
         self._reading: asyncio.Task[None] | None = None
         self._generation = 0
@@ -31,7 +34,7 @@ class ProxyProcess:
     async def start(self) -> None:
         command = [sys.executable, "-m", "kitlib.network.proxy.main", "--low-ports", self._low_ports]
         self._process = await asyncio.create_subprocess_exec(
-            *command, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, limit=_LONGEST_LINE,
+            *self._enter(command), stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, limit=_LONGEST_LINE,
             start_new_session=True)  # a Ctrl-C meant for the cluster process is not for this one
         self._reading = asyncio.create_task(self._read(self._process), name="proxy reports")
 

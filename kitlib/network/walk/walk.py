@@ -57,11 +57,11 @@ class Walk:
 
     @property
     def source_after(self) -> str:
-        """The address that the endpoint sees."""
-        if self.trace.source:
-            return self.trace.source
-        masked = self.trace.masqueraded and self.packet.local
-        return self.packet.local[0] if masked else self.packet.source
+        """The address that the endpoint sees; "" if it is the node's own on its side to the Pods: no rule knows it."""
+        if self.trace.source or not self.trace.masqueraded:
+            return self.trace.source or self.packet.source
+        near = self.chosen is not None and self.chosen.node == self.node
+        return "" if near or not self.packet.local else self.packet.local[0]
 
     def json(self) -> dict[str, Any]:
         packet = self.packet
