@@ -107,3 +107,10 @@ def test_long_values_are_shortened_and_nothing_is_never_blank():
     assert "…" in drawn
     assert "x" * 200 not in drawn
     assert "nothing" in grid.svg(grid.Grid("t", (grid.Column("live"),), (("f", (grid.Cell(),), "", ""),)))
+
+
+def test_a_manager_keeps_its_colour_when_others_come():
+    first, both = (re.findall(r'height="4" rx="2" fill="(#\w+)"', deck_declarative.board(step)) for step in ("1", "2"))
+    assert len(set(both)) == 2
+    assert first[0] == both[1]  # platform comes after app
+    assert len(set(grid.colours("abc", ["x", "y", "z", "w"]).values())) == 3

@@ -24,7 +24,7 @@ def menu() -> str:
     last = {"soup": "tomato", "bread": "rye", "tea": "green", "salad": "potato"}
     live = {"soup": "tomato", "bread": "white", "tea": "green", "cake": "apple"}
     wanted = {"soup": "pumpkin", "bread": "rye", "salad": "potato"}
-    made = merge.grid("What `kubectl apply` does to ConfigMap menu", *(_configmap("menu", data) for data in (
+    made = merge.grid("What kubectl apply does to ConfigMap menu", *(_configmap("menu", data) for data in (
         last, live, wanted, {**wanted, "cake": "apple"})))
     return grid.svg(made, names=190, verdicts=215)
 

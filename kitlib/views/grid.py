@@ -10,7 +10,7 @@ by a word in its row.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from kitlib.views import theme
@@ -65,7 +65,7 @@ def svg(grid: Grid, *, names: float = 200, verdicts: float = 250) -> str:
     for number, (name, cells, verdict, role) in enumerate(grid.rows):
         y = _TITLE + _HEAD + ROW * number
         parts.append(f'<path d="M 20 {y} H {WIDTH - 20}" class="line" stroke-opacity="0.35"/>')
-        parts.append(theme.text(20, y + 22, theme.shorten(name, int(names / 7.8)), size=12, cls="mono", weight=600))
+        parts.append(theme.text(20, y + 22, _tail(name, int(names / 7.8)), size=12, cls="mono", weight=600))
         parts += [_cell(20 + names + wide * at, y + 4, wide - _GAP, cell) for at, cell in enumerate(cells)]
         if verdict:
             parts.append(f'<rect x="{WIDTH - verdicts:g}" y="{y + 8}" width="6" height="{ROW - 15}" rx="3" '
@@ -88,6 +88,11 @@ def _cell(x: float, y: float, width: float, cell: Cell) -> str:
     shown = theme.shorten(cell.content, max(4, int((width - 16) / 7.4)))
     return (theme.box(x, y, width, ROW - 8, stroke=stroke, thick=3 if cell.role else 1, radius=6)
             + theme.text(x + 9, y + 18, shown, size=12, cls="mono"))
+
+
+def _tail(path: str, limit: int) -> str:
+    """A path's end says most: `…containers[echo].image`."""
+    return path if len(path) <= limit else "…" + path[1 - limit:]
 
 
 def _said(cell: Cell) -> str:
@@ -133,6 +138,11 @@ class GridFigure:
         return {"text/html": self.svg, "text/plain": str(self)}
 
 
-def many(roles: Sequence[str], number: int) -> str:
-    """A colour's role for the n-th of several equals."""
-    return roles[number % len(roles)]
+def colours(roles: Sequence[str], names: Iterable[str]) -> dict[str, str]:
+    """A colour's role for each name: the same name has the same colour in every picture, as far as there are enough."""
+    found: dict[str, str] = {}
+    for name in names:
+        at = sum(name.encode()) % len(roles)
+        free = [role for role in (*roles[at:], *roles[:at]) if role not in found.values()]
+        found.setdefault(name, free[0] if free else roles[at])
+    return found

@@ -89,8 +89,8 @@ def grid(title: str, last: Mapping[str, Any] | None, live: Mapping[str, Any] | N
                      "else's): kept")
     if last is None and live is not None:
         notes.append("Nobody applied this object before: kubectl remembers nothing, so it cannot know what to remove.")
-    columns = (Column("last applied", "what you said last time"), Column("live", "what is there now"),
-               Column("your manifest", "what you want now"), Column("result", "what the server would store"))
+    columns = (Column("last applied", "said last time"), Column("live", "there now"),
+               Column("your manifest", "wanted now"), Column("result", "would be stored"))
     return Grid(title, columns, tuple(rows), tuple(notes))
 
 
@@ -114,5 +114,5 @@ def figure(manifest: str, run: Any) -> GridFigure:
     result = json.loads(run("apply --dry-run=server -o json -f -", manifest))
     told = ((live or {}).get("metadata", {}).get("annotations") or {}).get(LAST_APPLIED)
     name = f"{result['kind']} {result['metadata']['name']}"
-    return GridFigure(grid(f"What `kubectl apply` would do to {name}", json.loads(told) if told else None, live,
+    return GridFigure(grid(f"What kubectl apply would do to {name}", json.loads(told) if told else None, live,
                            documents[0], result), names=190, verdicts=215)

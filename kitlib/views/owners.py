@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from kitlib.objects import fieldset
-from kitlib.views.grid import Cell, Column, Grid, GridFigure, many
+from kitlib.views.grid import Cell, Column, Grid, GridFigure, colours
 from kitlib.views.merge import LAST_APPLIED
 
 _ROLES = ("kube-apiserver", "kube-controller-manager", "kubelet", "kube-scheduler", "runtime", "client")
@@ -49,13 +49,12 @@ def grid(title: str, obj: Mapping[str, Any], keep: str = "") -> Grid:
     """The picture's table.  keep: show only fields whose path contains it."""
     owned = {path: who for path, who in owners(obj).items() if keep in path}
     managers = sorted({who for all_ in owned.values() for who in all_})
-    columns = tuple(Column(name, f"by {operation}", many(_ROLES, number))
-                    for number, (name, operation) in enumerate(managers))
+    colour = colours(_ROLES, (name for name, _ in managers))
+    columns = tuple(Column(name, f"by {operation}", colour[name]) for name, operation in managers)
     rows = []
     for path in sorted(owned):
         words, role = verdict(owned[path])
-        cells = tuple(Cell("owns", many(_ROLES, number), mark=True) if who in owned[path] else Cell()
-                      for number, who in enumerate(managers))
+        cells = tuple(Cell("owns", colour[who[0]], mark=True) if who in owned[path] else Cell() for who in managers)
         rows.append((path, cells, words, role))
     return Grid(title, columns, tuple(rows), () if rows else ("Nobody owns a field here: managedFields is empty.",))
 
