@@ -40,7 +40,8 @@ class Pods:
 
     async def create(self, name: str, image: str, *command: str, **more: Any) -> tuple[str, str]:
         """A Pod with one container that is not started: the container's id and the Pod's address."""
-        sandbox_options = {key: more.pop(key) for key in ("dns_servers", "dns_searches", "ip") if key in more}
+        names = ("dns_servers", "dns_searches", "dns_options", "ip")
+        sandbox_options = {key: more.pop(key) for key in names if key in more}
         sandbox, ip = await self.sandbox(name, **sandbox_options)
         await self.runtime.pull_image(image)
         config = ContainerConfig(name="c", image=image, command=command, log_path="c/0.log", **more)

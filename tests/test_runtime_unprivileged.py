@@ -11,7 +11,8 @@ import unprivileged
 
 pytestmark = pytest.mark.needs("docker")
 
-_FILES = ("test_runtime_address.py", "test_runtime_lifecycle.py", "test_runtime_streams.py", "test_runtime_files.py",
+_FILES = ("test_runtime_address.py", "test_runtime_names.py",
+          "test_runtime_lifecycle.py", "test_runtime_streams.py", "test_runtime_files.py",
           "test_runtime_catalog.py", "test_policy_gate.py", "test_proxy.py", "test_addresses.py")  # fmt: skip
 
 

@@ -104,6 +104,8 @@ def build(image: ImageConfig, config: ContainerConfig, sandbox: PodSandboxConfig
         "group": config.run_as_group,
         "hostname": sandbox.hostname or "localhost",
         "ip": sandbox.ip,
+        "dns": {"servers": list(sandbox.dns_servers), "searches": list(sandbox.dns_searches),
+                "options": list(sandbox.dns_options)},
         "host_network": sandbox.host_network or not sandbox.ip,
         "mounts": mounts,
         "image": contents,

@@ -106,7 +106,7 @@ def _try_notifications() -> str:
     if pid == 0:
         try:
             listener = seccomp.install(seccomp.Wanted())
-            socket.send_fds(theirs, [b"listener"], [listener])
+            seccomp.send_past(theirs, b"listener", (listener,))
             os.close(listener)
             with socket.socket() as probe:
                 probe.bind(("0.0.0.0", 0))

@@ -26,7 +26,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple, NoReturn
 
 from kitlib.runtime.process import filter as seccomp
-from kitlib.runtime.process import hostview, processes, rootfs, syscalls
+from kitlib.runtime.process import hostview, processes, resolver, rootfs, syscalls
 from kitlib.runtime.process.isolation import Isolation
 
 _FLAGS = {"user": syscalls.CLONE_NEWUSER, "ipc": syscalls.CLONE_NEWIPC, "uts": syscalls.CLONE_NEWUTS,
@@ -92,7 +92,7 @@ def _child(job: Job, channel: socket.socket) -> NoReturn:
 
 
 def _report(channel: socket.socket, fds: tuple[int, ...] = (), **message: Any) -> None:
-    socket.send_fds(channel, [json.dumps(message).encode()], fds)
+    seccomp.send_past(channel, json.dumps(message).encode(), fds)
 
 
 def _become(job: Job, channel: socket.socket) -> None:
@@ -124,7 +124,7 @@ def _become(job: Job, channel: socket.socket) -> None:
             hostview.prepare(job.root, spec)
         rewrite = hostview.rewriter(job.root, spec)
         argv = hostview.arguments(argv, job.root, rewrite)
-        env = hostview.environment(job.root, env, rewrite)
+        env = {**resolver.environment(spec.get("dns") or {}), **hostview.environment(job.root, env, rewrite)}
         env[processes.MARK] = os.path.dirname(job.root)
         cwd = hostview.working_directory(job.root, cwd)
     _enter(cwd, create=not (isolation.namespaces and spec["readonly_rootfs"]))

@@ -37,6 +37,7 @@ _IP_BIND_ADDRESS_NO_PORT = 24
 _HELD, _KNOWN = 32, 4096
 _MAX_DATAGRAM = 65536
 _MSG_FASTOPEN = 0x20000000
+_MMSGHDR, _MAX_MESSAGES = 64, 1024  # sizeof(struct mmsghdr), UIO_MAXIOV
 
 
 class Notifier:
@@ -51,6 +52,7 @@ class Notifier:
         self._kernel = Listener(loop, listener, {
             syscalls.number("socket"): self._socket, syscalls.number("bind"): self._bind,
             syscalls.number("connect"): self._connect, syscalls.number("sendto"): self._sendto,
+            syscalls.number("sendmsg"): self._sendmsg, syscalls.number("sendmmsg"): self._sendmmsg,
             syscalls.number("getsockname"): self._getsockname, syscalls.number("getpeername"): self._getpeername,
             syscalls.number("uname"): self._uname, syscalls.number("kill"): self._killed,
         }, self._let_go)  # fmt: skip
@@ -203,7 +205,7 @@ class Notifier:
         if self._gate.is_open:
             return None
         kind = self._kind(pid, fd, otherwise)
-        if not self._gate.drops(self._pod, kind, raw):
+        if not self._gate.drops(self._pod, kind, sockaddr.redirected(raw, self._pod)):
             return None
         return Rewritten(self._gate.nowhere.address(sockaddr.family(raw), kind))
 
@@ -269,6 +271,26 @@ class Notifier:
             return syscalls.sendto(ours, data, args[3] & _INT | socket.MSG_DONTWAIT, decided.sockaddr)
         finally:
             os.close(ours)
+
+    def _sendmsg(self, request: int, pid: int, args: list[int], count: int = 1) -> None:
+        """Addresses are changed where they are, since the rest of a message (ancillary data, many parts) is not ours.
+
+        A struct msghdr begins with a pointer to the address and its length; a struct mmsghdr has a length behind it.
+        """
+        for number in range(min(count, _MAX_MESSAGES)):
+            name, length = struct.unpack("=QI", self._kernel.read(pid, args[1] + number * _MMSGHDR, 12))
+            if not name:
+                continue
+            raw = self._kernel.read(pid, name, min(length, 128))
+            decided = self._dropped(pid, args[0], raw, socket.SOCK_DGRAM) or sockaddr.on_connect(raw, self._pod)
+            if decided.sockaddr is not None:
+                self._kernel.write(pid, name, decided.sockaddr[:length])
+            elif decided.outside:
+                self._leave(request, pid, args[0], raw, decided)
+        self._kernel.go_on(request)
+
+    def _sendmmsg(self, request: int, pid: int, args: list[int]) -> None:
+        self._sendmsg(request, pid, args, args[2] & _INT)
 
     def _getsockname(self, request: int, pid: int, args: list[int], call: str = "getsockname") -> int | None:
         ours = self._ours(pid, args[0])

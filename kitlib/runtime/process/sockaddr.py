@@ -8,6 +8,7 @@ namespace is rewritten:
     connect  0.0.0.0, ::, localhost         the Pod's address
              another address of a cluster   as it is, low ports mapped
              anything outside               as it is; the socket gives up its Pod's source address
+             port 53 of the host's resolver the cluster's DNS, where resolv.conf is the host's (resolver.py)
 
 IPv6 sockets carry IPv4 as ::ffff:a.b.c.d, so a dual-stack server on [::]:80 works without IPv6.
 """
@@ -23,14 +24,20 @@ from kitlib.objects import lowports
 
 AF_INET, AF_INET6 = socket.AF_INET, socket.AF_INET6
 _MAPPED = b"\0" * 10 + b"\xff\xff"
+_DNS_PORT = 53
 _ANY6, _LOOPBACK6 = b"\0" * 16, b"\0" * 15 + b"\1"
 
 
 class PodAddress(NamedTuple):
-    """A Pod's own address; `port_start`: the first port that may be bound as it is."""
+    """A Pod's own address; `port_start`: the first port that may be bound as it is.
+
+    `nameserver`: the cluster's, asked instead of `host_servers` (packed); "" where the Pod has its own resolv.conf.
+    """
 
     ip: str
     port_start: int = 0
+    nameserver: str = ""
+    host_servers: tuple[bytes, ...] = ()
 
     @property
     def packed(self) -> bytes:
@@ -84,7 +91,7 @@ def is_local(ip: bytes) -> bool:
     return ip == b"\0\0\0\0" or (ip[:1] == b"\x7f" and ip[1] < 64)
 
 
-def _is_cluster(ip: bytes) -> bool:
+def is_cluster(ip: bytes) -> bool:
     return ip[:1] == b"\x7f" and 64 <= ip[1] < 128
 
 
@@ -100,22 +107,31 @@ def on_bind(raw: bytes, pod: PodAddress) -> Rewritten:
     return Rewritten(error=errno.EADDRNOTAVAIL)
 
 
-def on_connect(raw: bytes, pod: PodAddress) -> Rewritten:
+def redirected(raw: bytes, pod: PodAddress) -> bytes:
+    """Whom a question for the host's name server is really meant for; other addresses as they are."""
     found = place(raw)
+    if not pod.nameserver or found is None or found[1] != _DNS_PORT or (found[0] or raw[8:24]) not in pod.host_servers:
+        return raw
+    return make(family(raw), socket.inet_aton(pod.nameserver), _DNS_PORT)
+
+
+def on_connect(raw: bytes, pod: PodAddress) -> Rewritten:
+    meant = redirected(raw, pod)
+    found = place(meant)
     if found is None:
         return UNCHANGED
     ip, port = found
     if ip and is_local(ip):
         return Rewritten(make(family(raw), pod.packed, lowports.reachable(port, pod.port_start)))
-    if ip and _is_cluster(ip):
+    if ip and is_cluster(ip):
         bound = lowports.reachable(port, pod.port_start)
-        return UNCHANGED if bound == port else Rewritten(make(family(raw), ip, bound))
+        return UNCHANGED if bound == port and meant is raw else Rewritten(make(family(raw), ip, bound))
     return Rewritten(outside=True)
 
 
 def as_asked_for(raw: bytes, pod: PodAddress) -> bytes:
     """An address as the Pod knows it: a mapped port becomes the low one again."""
     found = place(raw)
-    if found is None or not found[0] or not _is_cluster(found[0]):
+    if found is None or not found[0] or not is_cluster(found[0]):
         return raw
     return raw[:2] + lowports.nominal(found[1], pod.port_start).to_bytes(2, "big") + raw[4:]

@@ -21,7 +21,8 @@ AUDIT_ARCH = (0xC000003E, 0xC00000B7)[_COLUMN]
 SUPPORTED = MACHINE in ("x86_64", "aarch64", "arm64")
 
 _NUMBERS = {
-    "socket": (41, 198), "connect": (42, 203), "sendto": (44, 206), "bind": (49, 200), "getsockname": (51, 204),
+    "socket": (41, 198), "connect": (42, 203), "sendto": (44, 206), "sendmsg": (46, 211), "sendmmsg": (307, 269),
+    "bind": (49, 200), "getsockname": (51, 204),
     "getpeername": (52, 205), "clone": (56, 220), "kill": (62, 129), "uname": (63, 160), "setuid": (105, 146),
     "setgid": (106, 144), "setreuid": (113, 145), "setregid": (114, 143), "setgroups": (116, 159),
     "setresuid": (117, 147), "setresgid": (119, 149), "pivot_root": (155, 41), "prctl": (157, 167),

@@ -20,6 +20,7 @@ import termios
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from kitlib.runtime.process import resolver
 from kitlib.runtime.process.gate import Gate
 from kitlib.runtime.process.isolation import Isolation
 from kitlib.runtime.process.launch import Job, launch
@@ -104,7 +105,8 @@ class Task:
             self.pid = report["pid"]
             self._reap[self.pid] = self
         if fds:
-            pod = PodAddress(self._spec["ip"], self._isolation.port_start)
+            names = () if self._isolation.namespaces else resolver.redirection(self._spec.get("dns") or {})
+            pod = PodAddress(self._spec["ip"], self._isolation.port_start, *names)
             Notifier(self._loop, fds[0], pod, self._spec["hostname"], self._kill, self._gate)  # lives as its listener
 
     def _finish_start(self) -> None:
