@@ -35,7 +35,7 @@ def test_two_clusters_and_kill_9_as_an_ordinary_user(place: str) -> None:
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize("place", ["binder", "laptop"])
 def test_nothing_is_lost_or_left_behind_as_an_ordinary_user(place: str) -> None:
-    done = unprivileged.pytest(place, ENDURANCE, "tests/test_cluster_power.py")
+    done = unprivileged.pytest(place, ENDURANCE, "tests/test_cluster_power.py", "tests/test_scenarios_real.py")
     assert done.returncode == 0, done.stdout[-6000:]
     assert " passed" in done.stdout
 

@@ -145,8 +145,8 @@ def test_a_death_in_the_middle_of_starting_and_stopping_loses_no_pod_and_orphans
     assert len({address for address, _ in found.values()}) == 25
 
     def one_process_each() -> bool:
-        return len([pid for pid in below(helpers(alone)["runtime"])
-                    if b"sleep" in Path(f"/proc/{pid}/cmdline").read_bytes()]) == 25
+        lines = [Path(f"/proc/{pid}/cmdline").read_bytes() for pid in below(helpers(alone)["runtime"])]
+        return len([line for line in lines if line.split(b"\0")[0].endswith(b"sleep")]) == 25
 
     eventually(one_process_each)
 

@@ -58,11 +58,11 @@ def test_the_hostname_is_the_pods() -> None:
     run(scenario)
 
 
-def test_resolv_conf_and_hosts_are_the_pods_where_namespaces_are_allowed() -> None:
+def test_resolv_conf_and_hosts_are_the_pods_where_it_has_files_of_its_own() -> None:
     async def scenario(pods: Pods) -> None:
         options = {"dns_servers": ("127.99.0.10",), "dns_searches": ("default.svc.cluster.local",)}
         lines = await pods.run_script("dns", "cat /etc/resolv.conf; grep dns /etc/hosts", **options)
-        if pods.runtime.isolation.namespaces:
+        if pods.runtime.isolation.namespaces or pods.runtime.isolation.proot:
             ip = pods.slice.pod_cidr(0).replace("0/24", "2")
             assert lines == ["search default.svc.cluster.local", "nameserver 127.99.0.10", f"{ip}\tdns"]
         else:

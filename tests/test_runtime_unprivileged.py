@@ -17,7 +17,7 @@ _FILES = ("test_runtime_address.py", "test_runtime_names.py",
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("place", ["binder", "laptop"])
+@pytest.mark.parametrize("place", ["binder", "bare", "laptop"])
 def test_pods_addresses_and_the_proxy_work_without_privileges(place: str) -> None:
     done = unprivileged.pytest(place, "--noconftest", *(f"tests/{name}" for name in _FILES))
     assert done.returncode == 0, done.stdout[-5000:]
@@ -34,6 +34,14 @@ def test_a_pods_containers_share_what_they_should_without_privileges(place: str,
     assert done.returncode == 0, done.stdout[-5000:]
     assert f"{count} passed" in done.stdout
     assert "skipped" not in done.stdout
+
+
+@pytest.mark.needs("proot")
+@pytest.mark.timeout(200)
+def test_proot_gives_containers_files_of_their_own() -> None:
+    done = unprivileged.pytest("binder", "--noconftest", "tests/inside_proot.py")
+    assert done.returncode == 0, done.stdout[-5000:]
+    assert "11 passed" in done.stdout
 
 
 _FALLBACK = """

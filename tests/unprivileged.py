@@ -2,8 +2,9 @@
 
 Kinds of place, all with the same files (this machine's /usr, Python, the checkout, all read-only; /tmp is fresh):
 
-    binder     Docker's default seccomp profile: no namespaces, no pidfd_getfd, ports under 1024 may be bound
+    binder     Docker's default seccomp profile: no namespaces, no pidfd_getfd, ports under 1024 may be bound; proot
     laptop     an ordinary user: namespaces are allowed, ports under 1024 are root's
+    bare       the same without proot: containers see the host's files
     nothing    no namespaces and no seccomp(2) either, as under gVisor or an old kernel
 
 The image is empty; nothing is pulled.  `kit test` sees to a Docker Engine (needs.py).
@@ -30,6 +31,7 @@ _NO_SECCOMP = {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [
 _PROFILE = Path(tempfile.gettempdir()) / "kit-test-no-seccomp.json"
 _PLACES = {
     "binder": (),
+    "bare": ("-e", "KIT_PROOT=no"),
     "nothing": ("--security-opt", f"seccomp={_PROFILE}"),
     "laptop": ("--security-opt", "seccomp=unconfined", "--security-opt", "apparmor=unconfined",
                "--security-opt", "systempaths=unconfined", "--sysctl", "net.ipv4.ip_unprivileged_port_start=1024"),

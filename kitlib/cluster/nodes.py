@@ -170,5 +170,6 @@ class Nodes:
 
 def _isolation(runtime: ProcessRuntime) -> str:
     found: Any = runtime.isolation
-    parts = [("namespaces", found.namespaces), ("an address per Pod", found.notifications)]
+    parts = [("namespaces", found.namespaces), ("proot", bool(found.proot)),
+             ("an address per Pod", found.notifications)]
     return ", ".join(name for name, there in parts if there) or "none"

@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import os
 import shutil
-import struct
 import subprocess
 
+from kitlib.runtime.elf import is_static
+
+__all__ = ["is_static", "tools"]
+
 _FULL = "busybox-full"
-_PT_INTERP = 3
 _NAMES = (b"\0wc\0wget\0which\0", b"\0wc\0wgeT\0which\0")  # in the program's sorted table of applets
 _WGET = """#!/bin/sh
 # wget with -T: this busybox was built without it.
@@ -45,18 +47,6 @@ if [ $code = 143 ]; then
 fi
 exit $code
 """
-
-
-def is_static(program: str) -> bool:
-    """Whether an ELF program (64 bits) runs without a loader, so in an empty root directory too."""
-    with open(program, "rb") as file:
-        header = file.read(64)
-        if header[:5] != b"\x7fELF\x02":
-            return False
-        offset, size, count = *struct.unpack_from("<Q", header, 32), *struct.unpack_from("<HH", header, 54)
-        file.seek(offset)
-        table = file.read(size * count)
-    return all(struct.unpack_from("<I", table, size * index)[0] != _PT_INTERP for index in range(count))
 
 
 def tools(directory: str) -> str | None:

@@ -6,7 +6,8 @@ A container runtime has three parts, and so has this one:
                                                                    │ clone
     launch.py       runc's role: from clone to exec          ◀─────┤
      ├─ rootfs.py   a private root, where namespaces are allowed   │
-     ├─ hostview.py a private directory, where they are not        │
+     ├─ prootview.py a private root by proot, where they are not   │
+     ├─ hostview.py a private directory, where proot is not either │
      └─ filter.py   which system calls stop and ask                │
     notifier.py     answers them: the Pod's own address      ◀─────┘
 

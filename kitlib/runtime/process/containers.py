@@ -27,6 +27,7 @@ from kitlib.runtime.process.logs import LogWriter
 from kitlib.runtime.process.loop import Loop
 from kitlib.runtime.process.paths import remove_tree
 from kitlib.runtime.process.podspace import PodSpace
+from kitlib.runtime.process.prootview import ProotView
 from kitlib.runtime.process.task import Task
 
 CREATED, RUNNING, EXITED = "CONTAINER_CREATED", "CONTAINER_RUNNING", "CONTAINER_EXITED"
@@ -169,8 +170,16 @@ class Container:
                 processes.send(self.task.pid, number)
             else:
                 self._kill_all()
-        elif self._isolation.namespaces or processes.handles(self.task.pid, number):
-            processes.send(self.task.pid, number)
+        elif self._isolation.namespaces or processes.handles(self._program(), number):
+            processes.send(self._program(), number)
+
+    def _program(self) -> int:
+        """Its first process as it sees itself: proot and the shell that counts for it are not meant by signals."""
+        pid = self.task.pid
+        if self._isolation.proot:
+            for _ in range(ProotView(self.root, self.spec).generations):
+                pid = next(iter(processes.children(pid)), pid)
+        return pid
 
     def _on_kill(self, target: int, number: int) -> int:
         """kill(1, …) or kill(-1, …) by a program of a container that has no process numbers of its own."""
@@ -181,7 +190,7 @@ class Container:
                 self.signal(number)
             return 0
         for process in processes.members(self._roots(), self._mark, processes.snapshot()):
-            if process.pid != self.task.pid:
+            if process.pid not in (self.task.pid, self._program()):
                 processes.send(process.pid, number)
         return 0
 

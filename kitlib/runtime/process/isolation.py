@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 from kitlib.objects import lowports
 from kitlib.runtime.process import filter as seccomp
-from kitlib.runtime.process import rootfs, syscalls
+from kitlib.runtime.process import prootview, rootfs, syscalls
 from kitlib.runtime.process.gate import Gate
 from kitlib.runtime.process.loop import Loop
 from kitlib.runtime.process.notifier import Notifier
@@ -35,6 +35,7 @@ class Isolation(NamedTuple):
     user_namespace: bool
     notifications: bool
     port_start: int
+    proot: str = ""  # the program, where there are no namespaces but paths can be translated
     why_no_namespaces: str = ""
     why_no_notifications: str = ""
 
@@ -152,15 +153,23 @@ def discover(low_ports: str = "auto") -> Isolation:
         user_namespace = not why
     refused = _try_notifications()
     start = {"direct": 0, "map": 1024}.get(low_ports, lowports.unprivileged_port_start())
-    return Isolation(not why, user_namespace, not refused, start, why, refused)
+    return Isolation(not why, user_namespace, not refused, start, _proot() if why else "", why, refused)
+
+
+def _proot() -> str:
+    """The path of a proot that may trace here, or an empty string; KIT_PROOT=no does without."""
+    program = "" if os.environ.get("KIT_PROOT") == "no" else prootview.find_proot()
+    if not program:
+        return ""
+    tried = prootview.try_out(program)
+    return "" if tried else program
 
 
 def python_command(module: str, *arguments: str) -> tuple[list[str], dict[str, str]]:
     """A light Python of our own: no site-packages, so only the standard library and kitlib."""
     place = os.path.realpath(__file__).rsplit("/kitlib/", 1)[0]
     env = {"PYTHONPATH": place, "PYTHONDONTWRITEBYTECODE": "1", "PATH": os.environ.get("PATH", os.defpath)}
-    if "TMPDIR" in os.environ:
-        env["TMPDIR"] = os.environ["TMPDIR"]
+    env |= {name: os.environ[name] for name in ("TMPDIR", "KIT_PROOT") if name in os.environ}
     return [sys.executable, "-S", "-m", module, *arguments], env
 
 
@@ -168,6 +177,9 @@ _WITHOUT_NAMESPACES = """\
 Containers see the host's files: volumes and /tmp are reached through the paths in command, args and env (rewritten to \
 $KIT_ROOT), but not by a path built into a program; all Pods see each other's processes; /etc/hosts and \
 /etc/resolv.conf are the host's; securityContext.runAsUser has no effect."""
+_WITH_PROOT = """\
+Read-only mounts can be written, and all Pods see each other's processes; every system call costs some \
+10 microseconds more."""
 _WITHOUT_NOTIFICATIONS = """\
 Pods share the host's addresses: two Pods cannot listen on one port of 0.0.0.0, and only programs that read POD_IP \
 listen on their Pod's address."""
@@ -193,7 +205,8 @@ def probe(home: str = "") -> list[Finding]:
     how = "user namespace" if found.user_namespace else "root"
     return [
         Finding("namespaces", found.namespaces, how if found.namespaces else found.why_no_namespaces,
-                "" if found.namespaces else _WITHOUT_NAMESPACES),
+                "" if found.namespaces else _WITH_PROOT if found.proot else _WITHOUT_NAMESPACES),
+        *([] if found.namespaces else [_about_proot(found.proot)]),
         Finding("seccomp notification", found.notifications, found.why_no_notifications or "works",
                 "" if found.notifications else _WITHOUT_NOTIFICATIONS),
         Finding("ports below 1024", found.port_start <= 1, "can be bound" if found.port_start <= 1 else "refused",
@@ -203,6 +216,13 @@ def probe(home: str = "") -> list[Finding]:
                 "" if executable else _WITHOUT_EXECUTION),
         Finding("busybox", busybox is not None, busybox or "not installed", "" if busybox else _WITHOUT_BUSYBOX),
     ]  # fmt: skip
+
+
+def _about_proot(program: str) -> Finding:
+    if program:
+        return Finding("proot", True, f"{program}: a private root for every container")
+    return Finding("proot", False, "not installed, or it may not trace here",
+                   "containers see the host's files (Debian: proot).")
 
 
 if __name__ == "__main__":

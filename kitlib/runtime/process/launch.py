@@ -28,6 +28,7 @@ from typing import Any, NamedTuple, NoReturn
 from kitlib.runtime.process import filter as seccomp
 from kitlib.runtime.process import hostview, processes, resolver, rootfs, syscalls
 from kitlib.runtime.process.isolation import Isolation
+from kitlib.runtime.process.prootview import ProotView
 
 _FLAGS = {"user": syscalls.CLONE_NEWUSER, "ipc": syscalls.CLONE_NEWIPC, "uts": syscalls.CLONE_NEWUTS,
           "pid": syscalls.CLONE_NEWPID, "mnt": syscalls.CLONE_NEWNS}  # fmt: skip
@@ -50,11 +51,14 @@ class Job(NamedTuple):
     tty: bool = False
     join: int = 0
     shared: Mapping[str, int] = MappingProxyType({})
+    told: int = -1  # where the end of a program that proot traces is to be told; see prootview.py
 
 
 def launch(job: Job) -> tuple[int, socket.socket]:
     """Start the child.  Returns its pid and the channel on which it reports; see `_report`."""
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    ours, near = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with near:  # its other end must not be in the way of the program's own descriptors
+        theirs = socket.socket(fileno=fcntl.fcntl(near, fcntl.F_DUPFD_CLOEXEC, 10))
     pid = syscalls.clone(0 if job.join or _moves(job) else _new_namespaces(job))
     if pid == 0:
         _child(job, theirs)
@@ -119,6 +123,14 @@ def _become(job: Job, channel: socket.socket) -> None:
             rootfs.build(job.root, spec)
             if isolation.user_namespace and (os.geteuid(), os.getegid()) != (user, group):
                 rootfs.become(user, group)
+    elif isolation.proot:
+        view = ProotView(job.root, spec)
+        if not job.join:
+            view.prepare()
+        view.working_directory(cwd)
+        env[processes.MARK] = os.path.dirname(job.root)
+        found = view.find(argv[0], env.get("PATH", ""), cwd)
+        argv, cwd = view.command(isolation.proot, found, argv, cwd), "/"
     else:
         if not job.join:
             hostview.prepare(job.root, spec)
@@ -148,7 +160,7 @@ def _wanted(spec: Mapping[str, Any], isolation: Isolation) -> seccomp.Wanted:
     own = not spec["host_network"]
     return seccomp.Wanted(addresses=own, mapped_ports=own and isolation.port_start > 1,
                           hostname=not isolation.namespaces, pids=not isolation.namespaces,
-                          single_user=isolation.user_namespace or not isolation.namespaces)
+                          single_user=isolation.user_namespace or not (isolation.namespaces or isolation.proot))
 
 
 def _enter_pod(job: Job, channel: socket.socket) -> None:
@@ -187,10 +199,11 @@ def _join(job: Job, channel: socket.socket) -> None:
 
 def _redirect(job: Job, channel: socket.socket) -> None:
     """Standard input and output, and no other descriptor of the daemon's."""
-    wanted = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 10) for fd in (job.stdin, job.stdout, job.stderr)]
+    given = (job.stdin, job.stdout, job.stderr, job.told)
+    wanted = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 10) for fd in given if fd >= 0]
     for target, fd in enumerate(wanted):
         os.dup2(fd, target)
-    syscalls.close_from(3, (channel.fileno(),))
+    syscalls.close_from(len(wanted), (channel.fileno(),))
     if job.tty:
         fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 

@@ -98,6 +98,15 @@ def send(pid: int, number: int) -> bool:
     return True
 
 
+def children(pid: int) -> list[int]:
+    """Oldest first."""
+    try:
+        with open(f"/proc/{pid}/task/{pid}/children") as file:
+            return [int(text) for text in file.read().split()]
+    except OSError:  # it has ended, or the kernel does not tell
+        return sorted(process.pid for process in snapshot().values() if process.parent == pid)
+
+
 def mount_namespace(pid: int) -> int:
     """The number of a process's mount namespace; 0 if it has ended."""
     try:

@@ -51,17 +51,20 @@ class Task:
         self._error = ""
         self._started = False
         self._tty = False
+        self._told = -1
+        self._ended = False
 
     def start(self, argv: tuple[str, ...], *, stdin: bool, tty: bool, join: int = 0,
               shared: Mapping[str, int] | None = None) -> None:
-        ends = self._terminal() if tty else self._pipes(stdin)
+        ends, told = self._terminal() if tty else self._pipes(stdin), -1
         self._tty = tty
         try:
+            told = self._status_pipe() if self._isolation.proot else -1
             job = Job(self._spec, self._root, self._isolation, argv, *ends, tty=tty, join=join,
-                      shared=shared or {})
+                      shared=shared or {}, told=told)
             self.pid, self._channel = launch(job)
         finally:
-            for fd in set(ends):
+            for fd in {*ends, told} - {-1}:
                 os.close(fd)
         self._reap[self.pid] = self
         self._loop.reader(self._channel.fileno(), self._on_report)
@@ -79,6 +82,13 @@ class Task:
             self._outputs[read] = stream
             theirs.append(write)
         return theirs_in, theirs[0], theirs[1]
+
+    def _status_pipe(self) -> int:
+        """Where the program's end is told when the process that we wait for outlives it (see prootview.py)."""
+        self._told, theirs = os.pipe2(os.O_CLOEXEC)
+        os.set_blocking(self._told, False)
+        self._loop.reader(self._told, self._on_told)
+        return theirs
 
     def _terminal(self) -> tuple[int, int, int]:
         master, slave = os.openpty()
@@ -202,12 +212,32 @@ class Task:
 
     def exited(self, status: int) -> None:
         """The process was reaped.  Its filter's listener goes when the last of its children has."""
+        self._on_told()
+        self._over(os.waitstatus_to_exitcode(status))
+
+    def _on_told(self) -> None:
+        """The program has ended, though not the process we wait for; end of file: nobody is left who could say so."""
+        if self._told < 0:
+            return
+        try:
+            text = os.read(self._told, 16)
+        except BlockingIOError:
+            return
+        self._loop.forget(self._told)
+        os.close(self._told)
+        self._told = -1
+        if text.strip().isdigit():
+            self._over(int(text))
+
+    def _over(self, code: int) -> None:
+        if self._ended:
+            return
+        self._ended = True
         self._finish_start()
         for fd in list(self._outputs):
             self._drain(fd)
         self._shut_stdin()
         if self._started:
-            code = os.waitstatus_to_exitcode(status)
             self.on_exited(code if code >= 0 else 128 - code)
 
     def _drain(self, fd: int) -> None:
