@@ -69,6 +69,12 @@ def test_a_headless_service_is_all_its_ready_pods_each_with_a_name() -> None:
         (0, 50, 5432, "db-0.db.default.svc.cluster.local"), (0, 50, 5432, "db-1.db.default.svc.cluster.local")]
 
 
+def test_a_headless_service_without_ready_pods_does_not_exist() -> None:
+    """By the specification, 2.4.1; but its namespace does."""
+    assert look_up("db.default.svc.cluster.local", A, service("db", "None")).code == NXDOMAIN
+    assert look_up("default.svc.cluster.local", A, *DB).code == NOERROR
+
+
 def test_a_headless_pod_without_a_hostname_is_named_by_its_address() -> None:
     objects = [service("db", "None"), slice_of("db", endpoint("127.64.16.2"))]
     assert values("127-64-16-2.db.default.svc.cluster.local", A, *objects) == ["127.64.16.2"]
@@ -138,6 +144,54 @@ def test_an_answer_too_long_for_udp_is_cut_and_says_so() -> None:
     for whole in (responder.local(message.build_query(name, A, size=4096)),
                   responder.local(message.build_query(name, A), udp=False)):
         assert len(message.parse_answer(whole or b"").records) == 118
+
+
+def test_who_speaks_edns_is_answered_with_it() -> None:
+    responder = Responder(build([WEB], []))
+    for size, records in ((0, 0), (4096, 1)):
+        answer = responder.local(message.build_query("web.default.svc.cluster.local", A, size=size)) or b""
+        assert struct.unpack_from(">6H", answer)[5] == records
+        assert answer.endswith(b"\0\0\x29" + struct.pack(">HIH", 1232, 0, 0)) == bool(records)
+
+
+def test_an_alias_to_a_name_outside_is_followed_there() -> None:
+    async def scenario() -> None:
+        other = DnsServer("127.0.0.1", domain="example.org", port=0)
+        alias = service("www", "", type="ExternalName", externalName="real.default.svc.example.org")
+        other.use([alias, service("real", "9.9.9.9")], [])
+        await other.start()
+        outside = service("ext", "", type="ExternalName", externalName="www.default.svc.example.org")
+        lost = service("lost", "", type="ExternalName", externalName="nobody.example.org")
+        responder = Responder(build([outside, lost], []), [("127.0.0.1", other.port)])
+
+        async def answers(name: str, kind: int) -> list[tuple[int, Any]]:
+            found = message.parse_answer(await responder.respond(message.build_query(name, kind)))
+            return [(r.type, r.value) for r in found.records]
+
+        first = (CNAME, "www.default.svc.example.org")
+        assert await answers("ext.default.svc.cluster.local", A) == [
+            first, (CNAME, "real.default.svc.example.org"), (A, "9.9.9.9")]
+        assert await answers("ext.default.svc.cluster.local", CNAME) == [first]
+        assert await answers("lost.default.svc.cluster.local", A) == [(CNAME, "nobody.example.org")]
+        await other.close()
+        assert await answers("ext.default.svc.cluster.local", A) == [first]
+
+    asyncio.run(scenario())
+
+
+def test_what_is_asked_by_tcp_is_forwarded_by_tcp() -> None:
+    async def scenario() -> None:
+        other = DnsServer("127.0.0.1", domain="example.org", port=0)
+        many = [endpoint(f"127.64.16.{i}") for i in range(2, 120)]
+        other.use([service("db", "None")], [slice_of("db", *many)])
+        await other.start()
+        responder = Responder(upstream=[("127.0.0.1", other.port)])
+        query = message.build_query("db.default.svc.example.org", A)
+        assert message.parse_answer(await responder.respond(query)).truncated
+        assert len(message.parse_answer(await responder.respond(query, udp=False)).records) == 118
+        await other.close()
+
+    asyncio.run(scenario())
 
 
 def ask_udp(address: tuple[str, int], name: str, kind: int = A) -> message.Answer:

@@ -13,12 +13,13 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-A, CNAME, SOA, PTR, TXT, AAAA, SRV, OPT, ANY = 1, 5, 6, 12, 16, 28, 33, 41, 255
+A, NS, CNAME, SOA, PTR, TXT, AAAA, SRV, OPT, ANY = 1, 2, 5, 6, 12, 16, 28, 33, 41, 255
 TYPES = {"A": A, "CNAME": CNAME, "SOA": SOA, "PTR": PTR, "TXT": TXT, "AAAA": AAAA, "SRV": SRV, "ANY": ANY}
 NAMES = {number: name for name, number in TYPES.items()}
 IN = 1
 NOERROR, FORMERR, SERVFAIL, NXDOMAIN, NOTIMP, REFUSED = range(6)
 TTL = 5
+OUR_SIZE = 1232   # of UDP messages, as all servers agreed upon in 2020 (dnsflagday.net)
 _QUESTION = b"\xc0\x0c"
 
 
@@ -28,7 +29,10 @@ class Malformed(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """question: the question as it came, to be repeated letter by letter.  size: how large a UDP answer may be."""
+    """question: the question as it came, to be repeated letter by letter.  size: how large a UDP answer may be.
+
+    edns: the client speaks EDNS, so the answer has an OPT record, too.
+    """
 
     id: int
     name: str
@@ -36,6 +40,7 @@ class Query:
     recursion: bool
     size: int
     question: bytes
+    edns: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,16 +94,17 @@ def parse_query(data: bytes) -> Query:
         raise Malformed("the question has no type")
     kind, _ = struct.unpack_from(">2H", data, at)
     question = data[12:at + 4]
-    return Query(identity, name.lower(), kind, bool(flags & 0x100), _edns_size(data, at + 4, additional), question)
+    size = _edns_size(data, at + 4, additional)
+    return Query(identity, name.lower(), kind, bool(flags & 0x100), max(512, size), question, size > 0)
 
 
 def _edns_size(data: bytes, at: int, additional: int) -> int:
-    """The UDP size of an OPT record, if the first additional record is one; else 512."""
+    """The UDP size of an OPT record, if the first additional record is one; else 0."""
     if additional and at + 11 <= len(data) and data[at] == 0:
         kind, size = struct.unpack_from(">2H", data, at + 1)
         if kind == OPT:
-            return max(512, size)
-    return 512
+            return max(1, size)
+    return 0
 
 
 def encode_record(record: Record, question_name: str) -> bytes:
@@ -123,10 +129,11 @@ def answer(query: Query, code: int, answers: Sequence[Record] = (), authority: S
     """The answer's bytes; over UDP cut short (TC) if it does not fit, so that the client asks again over TCP."""
     body = [encode_record(r, query.name) for part in (answers, authority, additional) for r in part]
     flags = 0x8400 | code | (0x100 if query.recursion else 0) | (0x80 if recursion else 0)
-    counts = (len(answers), len(authority), len(additional))
-    message = struct.pack(">6H", query.id, flags, 1, *counts) + query.question + b"".join(body)
+    opt = b"\0" + struct.pack(">2HIH", OPT, OUR_SIZE, 0, 0) if query.edns else b""
+    counts = (len(answers), len(authority), len(additional) + query.edns)
+    message = struct.pack(">6H", query.id, flags, 1, *counts) + query.question + b"".join(body) + opt
     if udp and len(message) > query.size:
-        return struct.pack(">6H", query.id, flags | 0x200, 1, 0, 0, 0) + query.question
+        return struct.pack(">6H", query.id, flags | 0x200, 1, 0, 0, query.edns) + query.question + opt
     return message
 
 
@@ -175,4 +182,4 @@ def _value(data: bytes, at: int, kind: int, length: int) -> str | tuple[int, int
         return priority, weight, port, decode_name(data, at + 6)[0]
     if kind == TXT:
         return data[at + 1:at + 1 + data[at]].decode()
-    return decode_name(data, at)[0]
+    return decode_name(data, at)[0] if kind in (CNAME, PTR, SOA, NS) else ""

@@ -1,7 +1,8 @@
 """The DNS server: questions in by UDP and TCP, answers out of the zone; other names go to the machine's own resolver.
 
     Pod ──▶ 127.X.0.10:53 ──▶ Zone.look_up ──▶ answer
-                              └─ foreign ─▶ /etc/resolv.conf's nameserver ─▶ its answer, as it is
+                              ├─ foreign ─▶ /etc/resolv.conf's nameserver ─▶ its answer, as it is
+                              └─ an alias to a foreign name ─▶ the alias, and what the nameserver says to its target
 
 The zone is made anew a moment after a Service or EndpointSlice changes; between two changes an answer costs one look
 into a dict.
@@ -19,8 +20,8 @@ from typing import Any
 from ...client.informer import Informer
 from ...objects import lowports
 from . import message
-from .message import SERVFAIL, A, Malformed, Query
-from .zone import DOMAIN, Zone, build
+from .message import CNAME, SERVFAIL, A, Malformed, Query, Record
+from .zone import DOMAIN, Result, Zone, build
 
 PORT = 53
 REBUILD_DELAY = 0.005
@@ -42,25 +43,56 @@ class Responder:
         except Malformed:
             return message.refusal(data, message.FORMERR)
         result = self.zone.look_up(query.name, query.type)
-        if result.foreign:
-            return None if self.upstream else self._no_upstream(query)
+        if self.upstream and (result.foreign or _leads_outside(self.zone, query, result)):
+            return None
+        return self._no_upstream(query) if result.foreign else self._own(query, result, udp)
+
+    @staticmethod
+    def _own(query: Query, result: Result, udp: bool, more: Sequence[Record] = ()) -> bytes:
         answers = list(result.answers)
         if len(answers) > 1 and answers[0].type == A:
             random.shuffle(answers)   # as CoreDNS' loadbalance plugin: clients take the first
-        return message.answer(query, result.code, answers, result.authority, result.additional, udp=udp)
+        return message.answer(query, result.code, [*answers, *more], result.authority, result.additional, udp=udp)
 
     async def respond(self, data: bytes, udp: bool = True) -> bytes:
         known = self.local(data, udp)
         if known is not None:
             return known
+        query = message.parse_query(data)
+        result = self.zone.look_up(query.name, query.type)
+        if result.foreign:
+            return await self._ask(data, udp) or self._no_upstream(query)
+        return self._own(query, result, udp, await self._follow(str(result.answers[-1].value), query.type))
+
+    async def _follow(self, target: str, kind: int) -> list[Record]:
+        """Where an alias to a name outside leads; nothing if nobody knows: then the alias is all the client gets."""
+        asked = message.build_query(target, kind, random.randrange(1 << 16), message.OUR_SIZE)
+        answer = await self._ask(asked, udp=True)
+        if answer is not None and message.parse_answer(answer).truncated:
+            answer = await self._ask(asked, udp=False)
+        try:
+            return [r for r in message.parse_answer(answer or b"").records if r.type in (CNAME, kind)]
+        except (Malformed, struct.error, ValueError):
+            return []
+
+    async def _ask(self, data: bytes, udp: bool) -> bytes | None:
+        """The machine's resolvers, one after the other; by UDP or TCP, as we were asked ourselves."""
         for server in self.upstream:
-            with contextlib.suppress(OSError, asyncio.TimeoutError):
-                return await asyncio.wait_for(_forward(data, server), UPSTREAM_TIMEOUT)
-        return message.answer(message.parse_query(data), SERVFAIL)
+            with contextlib.suppress(OSError, asyncio.TimeoutError, asyncio.IncompleteReadError):
+                asking = _forward(data, server) if udp else _forward_tcp(data, server)
+                return await asyncio.wait_for(asking, UPSTREAM_TIMEOUT)
+        return None
 
     @staticmethod
     def _no_upstream(query: Query) -> bytes:
         return message.answer(query, SERVFAIL)
+
+
+def _leads_outside(zone: Zone, query: Query, result: Result) -> bool:
+    """Does the answer end with an alias whose target is somebody else's?"""
+    if not result.answers or result.answers[-1].type != CNAME or query.type == CNAME:
+        return False
+    return not zone.owns(str(result.answers[-1].value))
 
 
 class _Udp(asyncio.DatagramProtocol):
@@ -113,6 +145,16 @@ async def _forward(data: bytes, server: Address) -> bytes:
         return await question.answer
     finally:
         transport.close()
+
+
+async def _forward_tcp(data: bytes, server: Address) -> bytes:
+    reader, writer = await asyncio.open_connection(*server)
+    try:
+        writer.write(struct.pack(">H", len(data)) + data)
+        (length,) = struct.unpack(">H", await reader.readexactly(2))
+        return await reader.readexactly(length)
+    finally:
+        writer.close()
 
 
 class DnsServer:

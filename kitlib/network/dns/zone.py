@@ -7,7 +7,8 @@
     127-64-16-2.default.pod.cluster.local         A      the Pod with that address
     2.16.64.127.in-addr.arpa                      PTR    back to the name
 
-A name that exists without a record of the wanted type is an empty answer; one that does not exist is NXDOMAIN.
+A name that exists without a record of the wanted type is an empty answer; one that does not exist is NXDOMAIN, and so
+is a headless Service without ready endpoints.
 """
 
 from __future__ import annotations
@@ -119,7 +120,6 @@ def build(services: Iterable[Object], slices: Iterable[Object], domain: str = DO
         if spec.get("type") == "ExternalName":
             zone.add(name, CNAME, spec.get("externalName", "").rstrip("."))
         elif spec.get("clusterIP") == "None":
-            zone.names.setdefault(name, [])
             for slice_ in by_service.get((meta["namespace"], meta["name"]), ()):
                 _headless(zone, name, slice_)
         elif spec.get("clusterIP"):
