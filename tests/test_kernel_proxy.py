@@ -183,7 +183,7 @@ def test_a_node_that_cannot_be_entered_is_tried_again_and_told(monkeypatch: pyte
         while not kept.status()["nodes"]["node1"]["error"]:
             await asyncio.sleep(0.005)
         assert kept.status()["nodes"]["node1"]["error"] == (
-            "nft on node1: Cannot open network namespace: No such file or directory")
+            "sysctl on node1: Cannot open network namespace: No such file or directory")
         await kept.synced()
         assert kept.status()["nodes"]["node1"]["error"] == ""
         await kept.close()

@@ -12,6 +12,9 @@ import pytest
 from kernel_net import NODES, OUTSIDE, PODS, Kept, Net, gateway
 from proxy_objects import ports, service
 
+from kitlib.network.kernel.policies import NodePolicies
+from kitlib.network.policy.model import World
+
 pytestmark = pytest.mark.needs("netfilter")
 
 VIP, EXTERNAL, BALANCER = "10.96.50.1", "198.51.100.10", "198.51.100.20"
@@ -201,3 +204,26 @@ def test_what_is_gone_leaves_nothing(net: Net, kept: Kept) -> None:
         for part in kept.parts[node]:
             kept.loop.run_until_complete(part.clear())
     assert not [line for line in ruleset().splitlines() if "KUBE-" in line or "kube-proxy" in line]
+
+
+@in_kernel
+def test_a_network_policy_is_asked_after_the_service_was_translated(net: Net, kept: Kept) -> None:
+    def policy(ports: list[dict[str, Any]]) -> World:
+        allowed = {"from": [{"podSelector": {"matchLabels": {"app": "a2"}}}], "ports": ports}
+        spec = {"podSelector": {"matchLabels": {"app": "a1"}}, "policyTypes": ["Ingress"], "ingress": [allowed]}
+        pods = [{"metadata": {"name": name, "namespace": "proxy", "labels": {"app": name}},
+                 "spec": {"nodeName": where, "containers": []}, "status": {"podIP": ip}}
+                for name, (where, ip) in PODS.items()]
+        return World.of([{"metadata": {"name": "only-a2", "namespace": "proxy"}, "spec": spec}],
+                        [{"metadata": {"name": "proxy"}}], pods)
+
+    policies = NodePolicies(kept.shell, lambda: list(NODES))
+    kept.sync(ports(service(), endpoints("a1")))
+    kept.loop.run_until_complete(policies.apply(policy([{"port": 8080, "protocol": "TCP"}])))
+    assert net.ask("a2", VIP, 80)["name"] == "a1"
+    assert net.ask("b1", VIP, 80, timeout=0.3) == "silence"
+    assert net.ask("node1", VIP, 80)["name"] == "a1"   # a kubelet's probes always arrive
+    kept.loop.run_until_complete(policies.apply(policy([{"port": 80, "protocol": "TCP"}])))   # the Service's port
+    assert net.ask("a2", VIP, 80, timeout=0.3) == "silence"
+    kept.loop.run_until_complete(policies.clear())
+    assert net.ask("b1", VIP, 80)["name"] == "a1"

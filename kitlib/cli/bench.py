@@ -1,7 +1,7 @@
 """`kit bench`: the figures we promise, measured here, on a cluster of its own that is deleted afterwards.
 
     kit bench                  all of them, about a minute
-    kit bench up scale         only some: up, scale, check, api, node
+    kit bench up scale         only some: up, scale, check, api, node, rules
     kit bench --json
 
 0: every promise holds on this machine; 1: not all.
@@ -15,7 +15,7 @@ import os
 from kitlib.cli.common import Commands, command, print_json, print_table
 from kitlib.cluster.errors import EXIT_FAILED
 
-PARTS = ("up", "scale", "check", "api", "node")
+PARTS = ("up", "scale", "check", "api", "node", "rules")
 STEM = "lab09_replicaset_flow"
 
 
@@ -27,7 +27,7 @@ def register(commands: Commands) -> None:
 
 
 def run_bench(arguments: argparse.Namespace) -> int | None:
-    from kitlib.bench import api, cluster, machine, node, traffic
+    from kitlib.bench import api, cluster, machine, node, rules, traffic
     from kitlib.cluster.embedded import EmbeddedCluster
     from kitlib.cluster.errors import UsageError
     from kitlib.cluster.home import ClusterDir
@@ -57,6 +57,8 @@ def run_bench(arguments: argparse.Namespace) -> int | None:
         if "node" in parts:
             nodes.start(Settings(3))
             figures += traffic.measure(nodes, arguments.seconds) + node.measure(nodes, arguments.times)
+        if "rules" in parts:
+            figures += rules.measure(arguments.times)
     finally:
         for each in (subject, served, nodes):
             each.delete()

@@ -6,6 +6,7 @@
     conntrack.py    which of the kernel's memories of UDP connections are wrong now
     node.py         one node: bring its kernel to the wanted state, again and again if need be
     proxy.py        all nodes: informers in, rules out
+    policies.py     the same for NetworkPolicies
     modes.py        which modes this machine's kernel can do, and why not
 
 The states are computed by the pure functions beside this package; here is only what turns one into the other.

@@ -22,7 +22,7 @@ from ..service_ports import ServicePort
 from ..userspace import ProxyNode, desired_state
 from . import conntrack
 from .restore import restore_input
-from .shell import NodeShell
+from .shell import NodeShell, prepare
 from .transaction import NOTHING, delete, transaction
 
 
@@ -63,6 +63,7 @@ class IptablesRules(Rules):
 
     async def sync(self, ports: Sequence[ServicePort], context: RuleContext) -> None:
         if not self._prepared:
+            await prepare(self._shell, self._node)
             # A node port on 127.0.0.1 is answered by a Pod elsewhere, which the kernel finds strange by itself.
             await self._shell.must(self._node, ["sysctl", "-qw", "net.ipv4.conf.all.route_localnet=1"])
             self._prepared = True
@@ -88,8 +89,12 @@ class NftablesRules(Rules):
     def __init__(self, shell: NodeShell, node: str) -> None:
         self._shell, self._node = shell, node
         self._written: Table | None = None
+        self._prepared = False
 
     async def sync(self, ports: Sequence[ServicePort], context: RuleContext) -> None:
+        if not self._prepared:
+            await prepare(self._shell, self._node)
+            self._prepared = True
         before, self._written = self._written, None
         wanted = nftables_table(ports, context)
         text = transaction(await self._there() if before is None else before, wanted)

@@ -51,3 +51,12 @@ class NodeShell:
             said = done.stderr.strip().splitlines() or [f"ended with code {done.code}"]
             raise CommandFailed(f"{command[0]} on {node}: {said[0]}")
         return done.stdout
+
+
+async def prepare(shell: NodeShell, node: str) -> None:
+    """Let the rules see what passes a bridge, too: Pods of one node reach each other without being routed.
+
+    Without it a Pod that calls its neighbour through a Service gets the answer from a stranger.  Where the kernel has
+    no br_netfilter the name is unknown, and there is nothing to set.
+    """
+    await shell.must(node, ["sysctl", "-qe", "-w", "net.bridge.bridge-nf-call-iptables=1"])
