@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from controller_world import World, pod
 
 from kitlib.controllers.localprovisioner import NAME, LocalProvisioner, LocalReclaimer
@@ -165,6 +166,44 @@ def test_what_was_provisioned_is_deleted_with_its_claim():
     w.settle(5)
     assert (w.names(CLAIMS), w.names(VOLUMES, None)) == ([], [])
     assert w.removed == [f"/data/{name}_default_c"]
+
+
+def test_a_claim_that_names_its_volume_waits_until_it_is_set_free():
+    w = Storage()
+    w.volume("v")
+    w.claim("c")
+    w.settle(2)
+    w.user.delete(CLAIMS, "default", "c")
+    w.settle(2)
+    w.claim("again", volumeName="v")
+    w.settle(2)
+    assert (w.phase(VOLUMES, "v"), w.phase(CLAIMS, "again")) == ("Released", "Pending")
+    assert w.events("again") == [("Warning", "FailedBinding", 'volume "v" already bound to a different claim.')]
+    w.user.patch(VOLUMES, "", "v", {"spec": {"claimRef": None}})
+    w.settle(1)
+    assert (w.phase(VOLUMES, "v"), w.phase(CLAIMS, "again"), w.bound_to("again")) == ("Bound", "Bound", "v")
+
+
+def test_a_volume_can_be_kept_for_a_claim_that_comes_later():
+    w = Storage()
+    w.user.create(VOLUMES, "", volume("v", claimRef={"namespace": "default", "name": "mine"}))
+    w.claim("other")
+    w.claim("mine", volumeName="v")
+    w.settle(2)
+    assert (w.phase(CLAIMS, "other"), w.phase(CLAIMS, "mine"), w.bound_to("mine")) == ("Pending", "Bound", "v")
+
+
+@pytest.mark.parametrize(("asked", "trouble"), [
+    ({"size": "5Gi"}, "requested PV is too small"), ({"storage_class": "x"}, "storageClassName does not match"),
+    ({"volumeMode": "Block"}, "incompatible volumeMode"),
+    ({"accessModes": ["ReadWriteMany"]}, "incompatible accessMode")])
+def test_a_volume_that_was_asked_for_by_name_has_to_fit(asked, trouble):
+    w = Storage()
+    w.volume("v")
+    w.claim("c", volumeName="v", **asked)
+    w.settle(2)
+    assert w.phase(CLAIMS, "c") == "Pending"
+    assert w.events("c") == [("Warning", "VolumeMismatch", f'Cannot bind to requested volume "v": {trouble}')]
 
 
 def test_a_claim_whose_volume_is_lost_says_so():

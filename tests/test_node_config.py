@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ from kitlib.node.env import Facts, command_line, environment, expand, service_en
 from kitlib.node.fields import ConfigError, field_value, resource_value
 from kitlib.node.sandbox import Dns, hosts_file, resolver
 from kitlib.node.starting import resources
-from kitlib.node.volumes import VolumeError, VolumeManager, mount_path, payload
+from kitlib.node.volumes import Prepared, VolumeError, VolumeManager, mount_path, payload
 
 
 class Objects:
@@ -141,6 +143,7 @@ def test_files_change_all_at_once_and_vanish_when_they_are_no_longer_wanted(tmp_
     assert (tmp_path / "a").read_text() == "3"
     assert not (tmp_path / "sub").exists()
     assert not (tmp_path / first).exists()
+    assert re.fullmatch(r"\.\.\d{4}(_\d\d){5}\.\w+", os.readlink(tmp_path / "..data"))  # as a kubelet names it
 
 
 def test_volumes_become_directories_with_the_right_files(tmp_path: Path) -> None:
@@ -175,6 +178,24 @@ def test_a_changed_config_map_changes_the_files_of_a_running_pod(tmp_path: Path)
     del objects.config_maps["cm"]
     assert manager.refresh(given, Facts()) is False
     assert files(place) == {"COLOR": "red"}
+
+
+def test_a_file_mounted_by_its_subpath_is_what_it_was_until_the_container_starts_anew(tmp_path: Path) -> None:
+    objects = Objects()
+    given = pod({"name": "cm", "configMap": {"name": "cm"}})
+    manager = VolumeManager(tmp_path / "pod", objects)
+    prepared, pin = manager.prepare(given, Facts())["cm"], tmp_path / "pod" / "volume-subpaths" / "cm" / "main" / "0"
+    mounted = mount_path(prepared, {"subPath": "COLOR"}, {}, pin)
+    assert (mounted, mounted.read_text()) == (pin, "blue")
+    objects.config_maps["cm"] = {"data": {"COLOR": "red"}}
+    assert manager.refresh(given, Facts()) is True
+    assert mounted.read_text() == "blue"
+    assert mount_path(prepared, {"subPath": "COLOR"}, {}, pin).read_text() == "red"
+    assert mount_path(prepared, {}, {}, pin) == prepared.path
+    disk = Prepared(tmp_path / "disk")
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "disk" / "file").touch()
+    assert mount_path(disk, {"subPath": "file"}, {}, pin) == tmp_path / "disk" / "file"  # shared, as it should be
 
 
 @pytest.mark.parametrize(("volume", "sentence"), [

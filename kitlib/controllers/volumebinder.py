@@ -58,13 +58,13 @@ class VolumeBinder(Controller):
         self.cache(CLASSES).add_handler(self._class_changed)
 
     def _claims_of(self, volume: Object) -> list[str]:
-        """The volume's own claim; of a free one all claims that may be waiting for it."""
+        """The volume's own claim; of a volume that has none, or lost it, all claims that may be waiting for it."""
         owner = volume["spec"].get("claimRef")
         if owner:
             return [f"{owner['namespace']}/{owner['name']}"]
-        wanted = volume["spec"].get("storageClassName") or ""
-        return [object_key(c) for c in self.cache(CLAIMS).list()
-                if not c["spec"].get("volumeName") and (c["spec"].get("storageClassName") or "") == wanted]
+        wanted, name = volume["spec"].get("storageClassName") or "", volume["metadata"]["name"]
+        return [object_key(c) for c in self.cache(CLAIMS).list() if c["spec"].get("volumeName") == name or (
+            not c["spec"].get("volumeName") and (c["spec"].get("storageClassName") or "") == wanted)]
 
     def _class_changed(self, kind: str, old: Object | None, new: Object | None) -> None:
         for claim in self.cache(CLAIMS).list():
@@ -137,8 +137,15 @@ class VolumeBinder(Controller):
                         "Warning")
             return [*_phase(claim, "Lost"), lost] if _phase(claim, "Lost") else []
         owner = volume["spec"].get("claimRef")
-        if owner and not is_claimed_by(volume, claim):
-            return _phase(claim, "Lost" if was_bound else "Pending")
+        if owner and not is_claimed_by(volume, claim) and not _is_reserved_for(volume, claim):
+            if was_bound:
+                return _phase(claim, "Lost")
+            taken = f'volume "{volume["metadata"]["name"]}" already bound to a different claim.'
+            return [*_phase(claim, "Pending"), Emit(claim, "FailedBinding", taken, "Warning")]
+        trouble = "" if was_bound else mismatch(volume, claim)
+        if trouble:
+            told = f'Cannot bind to requested volume "{volume["metadata"]["name"]}": {trouble}'
+            return [*_phase(claim, "Pending"), Emit(claim, "VolumeMismatch", told, "Warning")]
         return bind(claim, volume)
 
 
@@ -207,19 +214,25 @@ def is_on(volume: Mapping[str, Any], node: str) -> bool:
 
 
 def fits(volume: Mapping[str, Any], claim: Mapping[str, Any]) -> bool:
+    """Whether the binder may choose this volume for the claim."""
+    wanted = claim["spec"].get("selector")
+    return ("deletionTimestamp" not in volume["metadata"] and not mismatch(volume, claim)
+            and (not wanted or LabelSelector.of(wanted).matches(volume["metadata"].get("labels"))))
+
+
+def mismatch(volume: Mapping[str, Any], claim: Mapping[str, Any]) -> str:
+    """Why not even a claim that asks for this volume by name can have it, in the controller's words, or ""."""
     spec, asked = volume["spec"], claim["spec"]
-    if "deletionTimestamp" in volume["metadata"]:
-        return False
-    if (spec.get("storageClassName") or "") != (asked.get("storageClassName") or ""):
-        return False
-    if (spec.get("volumeMode") or "Filesystem") != (asked.get("volumeMode") or "Filesystem"):
-        return False
-    if not set(asked.get("accessModes") or ()) <= set(spec.get("accessModes") or ()):
-        return False
-    if asked.get("selector") and not LabelSelector.of(asked["selector"]).matches(volume["metadata"].get("labels")):
-        return False
     size = ((asked.get("resources") or {}).get("requests") or {}).get("storage") or "0"
-    return memory_bytes(spec["capacity"]["storage"]) >= memory_bytes(size)
+    if memory_bytes(spec["capacity"]["storage"]) < memory_bytes(size):
+        return "requested PV is too small"
+    if (spec.get("storageClassName") or "") != (asked.get("storageClassName") or ""):
+        return "storageClassName does not match"
+    if (spec.get("volumeMode") or "Filesystem") != (asked.get("volumeMode") or "Filesystem"):
+        return "incompatible volumeMode"
+    if not set(asked.get("accessModes") or ()) <= set(spec.get("accessModes") or ()):
+        return "incompatible accessMode"
+    return ""
 
 
 def is_claimed_by(volume: Mapping[str, Any], claim: Mapping[str, Any]) -> bool:

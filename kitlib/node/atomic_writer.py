@@ -16,6 +16,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,7 +42,7 @@ def shows(directory: Path, files: Mapping[str, File]) -> bool:
 def write_files(directory: Path, files: Mapping[str, File]) -> None:
     """Make the directory show exactly these files (relative paths may have directories)."""
     directory.mkdir(parents=True, exist_ok=True)
-    fresh = Path(tempfile.mkdtemp(prefix="..", dir=directory))
+    fresh = Path(tempfile.mkdtemp(prefix=time.strftime("..%Y_%m_%d_%H_%M_%S.", time.gmtime()), dir=directory))
     fresh.chmod(0o755)
     for name, file in files.items():
         path = fresh / name

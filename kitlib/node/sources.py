@@ -118,6 +118,8 @@ class ClusterSource:
 
     def persistent_volume(self, namespace: str, claim: str) -> Object | None:
         found = self._get("persistentvolumeclaims", namespace, claim)
+        if ((found or {}).get("status") or {}).get("phase") != "Bound":
+            return None  # named is not bound: the volume may be another claim's still
         name = ((found or {}).get("spec") or {}).get("volumeName")
         return self._get("persistentvolumes", "", name) if name else None
 

@@ -129,12 +129,13 @@ def _mounts(node: NodeContext, pod: Object, container: Object, attempt: int, env
             volumes: Mapping[str, Prepared]) -> list[Mount]:
     directory = node.pod_directory(pod["metadata"]["uid"])
     result: list[Mount] = []
-    for mount in container.get("volumeMounts") or ():
+    for number, mount in enumerate(container.get("volumeMounts") or ()):
         prepared = volumes.get(mount["name"])
         if prepared is None:
             raise VolumeError(f'volume "{mount["name"]}" is not mounted')
         read_only = bool(mount.get("readOnly")) or prepared.read_only
-        result.append(Mount(mount["mountPath"], str(mount_path(prepared, mount, env)), read_only))
+        pin = directory / "volume-subpaths" / mount["name"] / container["name"] / str(number)
+        result.append(Mount(mount["mountPath"], str(mount_path(prepared, mount, env, pin)), read_only))
     taken = {m.container_path for m in result}
     if "/etc/hosts" not in taken and not pod["spec"].get("hostNetwork"):
         result.append(Mount("/etc/hosts", str(directory / "etc-hosts")))

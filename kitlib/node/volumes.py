@@ -13,6 +13,7 @@ Source: pkg/volume/{configmap,secret,projected,downwardapi,emptydir,hostpath}.
 from __future__ import annotations
 
 import base64
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -215,8 +216,13 @@ def _host_path(spec: Object) -> Path:
     return path
 
 
-def mount_path(prepared: Prepared, mount: Object, env: Mapping[str, str]) -> Path:
-    """What of the volume is mounted: all of it, or a subPath (made if missing)."""
+def mount_path(prepared: Prepared, mount: Object, env: Mapping[str, str], pin: Path | None = None) -> Path:
+    """What of the volume is mounted: all of it, or a subPath (made if missing).
+
+    A file of a ConfigMap or the like that is mounted by a subPath stays as it was when the container started, since a
+    mount holds on to a file, not to its name.  Where containers have no mounts of their own nothing would hold on to it
+    when the volume is written anew; so it gets a second name, `pin`, and that is what is mounted.
+    """
     sub = mount.get("subPath") or expand(mount.get("subPathExpr", ""), env)
     if not sub:
         return prepared.path
@@ -225,4 +231,9 @@ def mount_path(prepared: Prepared, mount: Object, env: Mapping[str, str]) -> Pat
     path = prepared.path / sub
     if not path.exists():
         path.mkdir(parents=True, exist_ok=True)
-    return path
+    if pin is None or not (path.is_file() and (prepared.path / "..data").is_symlink()):
+        return path
+    pin.parent.mkdir(parents=True, exist_ok=True)
+    pin.unlink(missing_ok=True)  # an earlier container's: whoever still has it open keeps it
+    os.link(path.resolve(), pin)
+    return pin
