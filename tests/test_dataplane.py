@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 from proxy_objects import PODS, service, slice_of
 
+from kitlib.book import deck_walks, slides
 from kitlib.cluster.dataplane import Dataplane
 from kitlib.cluster.embedded import EmbeddedCluster
-from kitlib.cluster.errors import UsageError
+from kitlib.cluster.errors import KitError, UsageError
 from kitlib.objects.errors import StatusError
 from kitlib.views import walk_svg, walk_text
 from kitlib.views.walk_figure import WalkFigure
@@ -159,6 +160,23 @@ def test_many_endpoints_stay_readable_and_the_chosen_one_is_among_them() -> None
     svg = walk_svg.render(plane.walk("web", endpoint="10.244.2.40").json())
     assert "and 28 more endpoints" in svg
     assert "10.244.2.40:8080" in svg
+
+
+@pytest.mark.parametrize("story", ["clusterip", "nodeport", "refused"])
+@pytest.mark.parametrize("mode", MODES)
+def test_a_slide_tells_the_same_walk_every_time(story: str, mode: str) -> None:
+    svg = deck_walks.walk(story, mode)
+    assert svg == deck_walks.walk(story, mode)
+    shown = " ".join(ET.fromstring(svg).itertext())
+    assert ("REJECT" if story == "refused" else "33 %") in shown
+    assert len(deck_walks.walk(story, mode, "words")) > len(svg)
+
+
+def test_a_slide_with_a_walk_that_there_is_not_says_which_there_are() -> None:
+    with pytest.raises(KitError, match=r"there is clusterip, nodeport, refused"):
+        slides._figure("walk external iptables")
+    with pytest.raises(KitError, match="is no mode of kube-proxy"):
+        slides._figure("walk clusterip ebpf")
 
 
 # -- on a running cluster -------------------------------------------------------------------------------------

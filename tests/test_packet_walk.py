@@ -207,3 +207,10 @@ def test_a_node_that_is_not_among_the_sources_may_not_use_the_balancers_address(
     assert filters("203.0.113.0/24") == [
         "-s 198.51.100.20/32 -m ipvs --vproto 6 --vaddr 198.51.100.20/32 --vport 80 -j DROP"]
     assert filters("203.0.113.0/24", "192.0.2.0/24") == []
+
+
+@pytest.mark.parametrize(("source", "pod", "seen"), [("10.244.0.7", "10.244.1.5", NODE), ("127.64.17.2", "127.64.18.2",
+                                                                                         "127.64.17.2")])
+def test_a_process_in_between_shows_the_client_only_on_one_loopback_network(source: str, pod: str, seen: str) -> None:
+    walk = walked("userspace", from_pod(VIP, source=source), service(), slice_of("web", pod, node="node2"))
+    assert walk.source_after == seen

@@ -107,12 +107,14 @@ def _expand(slide: str, source: Path, first_line: int) -> str:
 
 
 def _figure(argument: str) -> str:
+    from kitlib.book import deck_walks
     from kitlib.views import deck_figures
 
+    figures = {**deck_figures.FIGURES, "walk": deck_walks.walk}   # its data are computed, which views may not
     name, *arguments = argument.split()
-    made = deck_figures.FIGURES.get(name)
+    made = figures.get(name)
     if made is None:
-        raise KitError(f"there is no figure {name!r}; there is: {', '.join(sorted(deck_figures.FIGURES))}")
+        raise KitError(f"there is no figure {name!r}; there is: {', '.join(sorted(figures))}")
     try:
         return made(*arguments)
     except (TypeError, ValueError) as error:

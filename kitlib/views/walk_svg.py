@@ -57,18 +57,20 @@ class _Lane:
         return HEAD + ROW_HEIGHT * rows - 6
 
 
-def render(walk: Data) -> str:
-    """The figure as a self-contained SVG."""
+def render(walk: Data, *, words: bool = True) -> str:
+    """The figure as a self-contained SVG.  words: the steps with their rules below it."""
     lanes = _lanes(walk)
     bottom = max(lanes[-1].y + lanes[-1].height if lanes else TOP + 90, TOP + _ends_height(walk)) + 16
     steps = walk["steps"]
-    height = bottom + 40 + STEP_HEIGHT * len(steps) + 12
+    height = bottom + 40 + (STEP_HEIGHT * len(steps) + 12 if words else 0)
     body = [theme.text(20, 28, heading(walk), size=15, weight=700),
             theme.text(20, 46, source_note(walk), size=12, cls="dim"),
             *_source(walk, lanes), *_ends(walk, lanes)]
     for index, lane in enumerate(lanes):
         body += _lane(lane, lanes[index + 1] if index + 1 < len(lanes) else None)
-    body += _words(walk, bottom)
+    body.append(theme.text(20, bottom + 18, ending(walk), size=14, weight=700))
+    if words:
+        body += _words(walk, bottom)
     story = " ".join(f"{s['number']}. {s['chain']}: {s['verdict']}." for s in steps)
     return theme.svg(WIDTH, height, "".join(body), title=heading(walk), description=f"{story} {ending(walk)}")
 
@@ -224,7 +226,7 @@ def _dead_end(walk: Data, start: tuple[float, float]) -> list[str]:
 
 
 def _words(walk: Data, y: float) -> list[str]:
-    parts = [theme.text(20, y + 18, ending(walk), size=14, weight=700)]
+    parts: list[str] = []
     for index, step in enumerate(walk["steps"]):
         line = y + 40 + STEP_HEIGHT * index + 12
         question = next(q for _, q, steps in stages(walk) if step in steps)

@@ -37,7 +37,8 @@ def heading(walk: Data) -> str:
     packet, service = walk["packet"], walk["service"]
     to = f"{packet['destination']}:{packet['port']}" + (f" (Service {service})" if service else "")
     source = packet["source"] + (f" ({packet['source_name']})" if packet["source_name"] else "")
-    return f"{packet['protocol']} {source} → {to}, {walk['mode']} rules of {walk['node']}"
+    by = f"the proxy on {walk['node']}" if walk["mode"] == "userspace" else f"{walk['mode']} rules of {walk['node']}"
+    return f"{packet['protocol']} {source} → {to}, {by}"
 
 
 def ending(walk: Data) -> str:

@@ -48,8 +48,10 @@ def walk(listeners: Sequence[Mapping[str, Any]], packet: Packet, choose: Chooser
     chosen = kept[0] if kept else endpoints[choose([1 / len(endpoints)] * len(endpoints))]
     ip, _, port = chosen.rpartition(":")
     trace.packet = replace(packet, destination=ip, port=int(port), translated=True)
-    trace.masqueraded, trace.source = "as" in route, route.get("as", "")
-    named = f" from {route['as']}" if "as" in route else ""
+    # A process connects with an address of its machine.  On one loopback network the client's is one, too.
+    kept_source = "as" not in route and ip.startswith("127.") and packet.source.startswith("127.")
+    trace.masqueraded, trace.source = not kept_source, route.get("as", "") if ip.startswith("127.") else ""
+    named = f" from {trace.source}" if trace.source else ""
     note("this client's own endpoint" if kept else "each in turn", f"connects to {chosen}{named}",
          f"dial {chosen}, copy bytes both ways")
     return trace
