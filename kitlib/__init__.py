@@ -19,6 +19,7 @@ __version__ = "0.1.0"
 _WHERE = {
     "KitError": "kitlib.cluster.errors",
     "anatomy": "kitlib.book.session",
+    "certificate": "kitlib.book.door",
     "curl": "kitlib.book.traffic",
     "dig": "kitlib.book.traffic",
     "flow": "kitlib.book.session",
@@ -27,6 +28,7 @@ _WHERE = {
     "lab": "kitlib.book.session",
     "load": "kitlib.book.traffic",
     "packet_walk": "kitlib.book.session",
+    "passage": "kitlib.book.door",
     "pause": "kitlib.cluster.notebook",
     "resume": "kitlib.cluster.notebook",
     "rules": "kitlib.book.session",
@@ -37,8 +39,8 @@ _WHERE = {
     "timeline": "kitlib.book.session",
 }
 
-__all__ = ["KitError", "anatomy", "cluster", "curl", "dig", "flow", "kubectl", "lab", "load", "packet_walk", "pause",
-           "resume", "rules", "run_controller", "step", "timeline"]
+__all__ = ["KitError", "anatomy", "certificate", "cluster", "curl", "dig", "flow", "kubectl", "lab", "load",
+           "packet_walk", "passage", "pause", "resume", "rules", "run_controller", "step", "timeline"]
 
 
 def __getattr__(name: str) -> Any:

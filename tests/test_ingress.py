@@ -21,6 +21,7 @@ from kitlib.cluster.home import ClusterDir
 from kitlib.cluster.interface import Settings
 from kitlib.traffic import reach
 from kitlib.traffic.exchange import Answer
+from kitlib.traffic.passage import follow
 from kitlib.traffic.request import request
 
 ECHO = {"name": "main", "image": "kit/echo", "ports": [{"name": "http", "containerPort": 8080}],
@@ -236,6 +237,26 @@ def test_a_route_that_makes_no_sense_is_refused(edge: Edge, change: dict[str, An
     refused = edge.kubectl.run("create", "-f", "-", stdin=route)
     assert refused.returncode == 1
     assert sentence in refused.stderr
+
+
+def test_a_requests_way_is_told_by_those_who_saw_it(edge: Edge) -> None:
+    edge.ingress("way", ("way.example", "/", "Prefix", "front"), ("way.example", "/api", "Prefix", "back"),
+                 ("way.example", "/none", "Prefix", "nopods"))
+    edge.kubectl("create", "service", "clusterip", "nopods", "--tcp=80:8080")
+    eventually(lambda: edge.get("way.example", "/none").status == 503)
+    way = follow(edge.client, "http://way.example/api/x?y=1")
+    controller = edge.client.list("pods", "traefik")["items"][0]
+    assert way.status == 200
+    assert way.taken is not None
+    assert (way.taken.path, way.taken.kind, way.service) == ("/api", "Prefix", "default/back")
+    assert way.controller is not None
+    assert way.controller.pod == controller["metadata"]["name"]
+    assert [each.address for each in way.endpoints] == [way.endpoint]
+    assert way.seen["client"] == controller["status"]["podIP"]
+    assert way.front == f"{edge.address}:80"
+    none = follow(edge.client, "https://way.example/none")
+    assert (none.status, none.endpoint, none.endpoints, none.certificate[0]) == (503, "", [], "TRAEFIK DEFAULT CERT")
+    assert follow(edge.client, "http://stranger.example/").taken is None
 
 
 def test_its_rights_were_enough(edge: Edge) -> None:

@@ -13,4 +13,4 @@ import unprivileged
 def test_traefik_routes_without_privileges(place: str) -> None:
     done = unprivileged.pytest(place, "tests/test_ingress.py", "-k", "not restarted")
     assert done.returncode == 0, done.stdout[-6000:]
-    assert "14 passed" in done.stdout
+    assert "15 passed" in done.stdout

@@ -131,12 +131,13 @@ def test_tls_is_checked_unless_one_says_so(world: World, cluster: EmbeddedCluste
 
 
 def test_a_host_of_an_ingress_goes_to_its_controller(world: World, shop: Kubectl) -> None:
-    """The controller here is a Pod that shows the Host it was asked for."""
+    """The controller here is a Pod that shows the Host it was asked for (its class is nobody's)."""
     address = shop.get("service", "web")["spec"]["clusterIP"]
     backend = {"service": {"name": "web", "port": {"number": 80}}}
+    rule = {"host": "shop.example", "http": {"paths": [{"path": "/", "pathType": "Prefix", "backend": backend}]}}
     shop("apply", "-f", "-", stdin={
-        "apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": {"name": "shop"}, "spec": {"rules": [
-            {"host": "shop.example", "http": {"paths": [{"path": "/", "pathType": "Prefix", "backend": backend}]}}]}})
+        "apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": {"name": "shop"},
+        "spec": {"ingressClassName": "by-hand", "rules": [rule]}})
     shop("patch", "ingress", "shop", "--subresource=status", "--type=merge", "-p",
          json.dumps({"status": {"loadBalancer": {"ingress": [{"ip": address}]}}}))
     answer = world.request("http://shop.example/")

@@ -81,5 +81,5 @@ def _status(arguments: argparse.Namespace) -> None:
         return
     print()
     print_table(("HOST", "PATH", "SERVICE", "READY", "TLS", "CLASS", "INGRESS"),
-                [(r.host, r.path, r.service, r.endpoints, r.tls or "-", r.ingress_class or "-", r.ingress)
+                [(r.host, r.text, r.service, r.endpoints, r.tls or "-", r.ingress_class or "-", r.ingress)
                  for r in found.routes])

@@ -8,7 +8,7 @@ Source: networking.k8s.io/v1 IngressRule.host (wildcards stand for one label); g
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ from kitlib.objects.errors import StatusError
 
 Object = dict[str, Any]
 INGRESSES = "ingresses.networking.k8s.io"
+CONTROLLER = "traefik"  # of its namespace and its Service
 ROUTES, GATEWAYS = "httproutes.gateway.networking.k8s.io", "gateways.gateway.networking.k8s.io"
 
 
@@ -47,12 +48,22 @@ class Ingresses:
 
     def _entries(self) -> Iterator[tuple[str, Entry]]:
         for obj in self._list(INGRESSES):
-            target = _target(((obj.get("status") or {}).get("loadBalancer") or {}).get("ingress") or ())
+            target = first_address(obj) or self._controller()
             if target:
                 for rule in (obj.get("spec") or {}).get("rules") or ():
                     if rule.get("host"):
                         yield rule["host"], _entry("Ingress", obj, target)
         yield from self._routes()
+
+    def _controller(self) -> str:
+        """Where nobody gives load balancers an address (kind): the Service of the controller that `kit` installs."""
+        try:
+            service = self._client.get("services", CONTROLLER, CONTROLLER)
+        except StatusError as error:
+            if error.code in (403, 404):
+                return ""
+            raise
+        return service["spec"].get("clusterIP", "")
 
     def _routes(self) -> Iterator[tuple[str, Entry]]:
         routes = self._list(ROUTES)
@@ -84,7 +95,9 @@ def matches(pattern: str, host: str) -> bool:
     return pattern == host
 
 
-def _target(entries: Iterable[Object]) -> str:
+def first_address(obj: Object) -> str:
+    """What status.loadBalancer of an Ingress or a Service tells: an address, a host name, or "" as long as nothing."""
+    entries = ((obj.get("status") or {}).get("loadBalancer") or {}).get("ingress") or ()
     return next((entry.get("ip") or entry.get("hostname") or "" for entry in entries), "")
 
 

@@ -13,6 +13,7 @@ from html import escape
 COLOURS = {
     "client": "#56b4e9", "kube-apiserver": "#0072b2", "etcd": "#999999", "kube-controller-manager": "#e69f00",
     "kube-scheduler": "#cc79a7", "kubelet": "#009e73", "runtime": "#d55e00",
+    "L4": "#0072b2", "L7": "#cc79a7",
     "nat": "#0072b2", "filter": "#e69f00", "balancer": "#cc79a7", "REJECT": "#d55e00", "DROP": "#d55e00",
     "Pending": "#e69f00", "Running": "#009e73", "Succeeded": "#56b4e9", "Failed": "#d55e00", "gone": "#999999",
     "set": "#0072b2", "put back": "#e69f00", "removed": "#d55e00", "kept": "#009e73", "same": "#999999",

@@ -14,22 +14,10 @@ from typing import Any
 from kitlib.client import Client
 from kitlib.cluster.ingress.install import DEFAULT_CLASS, DEPLOYMENTS, INGRESS_CLASSES, NAME
 from kitlib.objects.errors import StatusError
+from kitlib.traffic.ingress import first_address
+from kitlib.traffic.rules import Route, routes
 
 Object = dict[str, Any]
-INGRESSES, SLICES = "ingresses.networking.k8s.io", "endpointslices.discovery.k8s.io"
-
-
-@dataclass(frozen=True)
-class Route:
-    """One rule.  host "*": any; service: namespace/name:port; endpoints: how many are ready; tls: the Secret's name."""
-
-    ingress: str
-    ingress_class: str
-    host: str
-    path: str
-    service: str
-    endpoints: int
-    tls: str = ""
 
 
 @dataclass
@@ -72,8 +60,7 @@ def standing(client: Client) -> Standing:
         found.wanted = deployment["spec"]["replicas"]
         found.image = deployment["spec"]["template"]["spec"]["containers"][0]["image"]
     if service is not None:
-        given = ((service.get("status") or {}).get("loadBalancer") or {}).get("ingress") or [{}]
-        found.address = given[0].get("ip") or given[0].get("hostname") or ""
+        found.address = first_address(service)
         found.inside = service["spec"].get("clusterIP", "")
         found.node_ports = {p["name"]: p["nodePort"] for p in service["spec"]["ports"] if p.get("nodePort")}
     for each in client.list(INGRESS_CLASSES)["items"]:
@@ -81,41 +68,6 @@ def standing(client: Client) -> Standing:
         if (each["metadata"].get("annotations") or {}).get(DEFAULT_CLASS) == "true":
             found.default_class = each["metadata"]["name"]
     found.routes = routes(client)
-    return found
-
-
-def routes(client: Client, namespace: str | None = None) -> list[Route]:
-    """The rules of all Ingresses, the default backends last."""
-    ready = ready_endpoints(client, namespace)
-    found = []
-    for ingress in client.list(INGRESSES, namespace)["items"]:
-        meta, spec = ingress["metadata"], ingress.get("spec") or {}
-        secrets = {host: tls.get("secretName", "") for tls in spec.get("tls") or () for host in tls.get("hosts") or ()}
-
-        def route(host: str, path: str, backend: Object, meta: Object = meta, spec: Object = spec,
-                  secrets: dict[str, str] = secrets) -> Route:
-            service = backend.get("service") or {}
-            name, port = service.get("name", ""), service.get("port") or {}
-            return Route(f"{meta['namespace']}/{meta['name']}", spec.get("ingressClassName", ""), host, path,
-                         f"{meta['namespace']}/{name}:{port.get('number') or port.get('name', '')}",
-                         ready.get((meta["namespace"], name), 0), secrets.get(host, ""))
-
-        for rule in spec.get("rules") or ():
-            found += [route(rule.get("host") or "*", f"{path.get('path', '/')} ({path['pathType']})", path["backend"])
-                      for path in (rule.get("http") or {}).get("paths") or ()]
-        if spec.get("defaultBackend"):
-            found.append(route("*", "(default)", spec["defaultBackend"]))
-    return sorted(found, key=lambda each: (each.path == "(default)", each.host == "*", each.host, each.path))
-
-
-def ready_endpoints(client: Client, namespace: str | None = None) -> dict[tuple[str, str], int]:
-    """(namespace, Service) → how many endpoints would get traffic."""
-    found: dict[tuple[str, str], int] = {}
-    for each in client.list(SLICES, namespace)["items"]:
-        labels = each["metadata"].get("labels") or {}
-        key = each["metadata"]["namespace"], labels.get("kubernetes.io/service-name", "")
-        good = [e for e in each.get("endpoints") or () if (e.get("conditions") or {}).get("ready") is not False]
-        found[key] = found.get(key, 0) + len(good)
     return found
 
 
