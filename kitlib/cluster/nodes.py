@@ -18,6 +18,7 @@ from typing import Any
 
 from kitlib.client import Client, EventRecorder, Manager
 from kitlib.cluster.machine import Machine
+from kitlib.cluster.policies import NetworkPolicies
 from kitlib.network.addresses import Slice
 from kitlib.network.dns.server import DnsServer, dns_service, host_resolvers
 from kitlib.network.kubeproxy import KubeProxy
@@ -67,6 +68,7 @@ class Nodes:
         self._signals: list[ChangeSignal] = []
         self._proxy: KubeProxy | None = None
         self._dns: DnsServer | None = None
+        self._policies: NetworkPolicies | None = None
         self._resolver = Dns()
         self._source = ClusterSource(client_factory("kubelet"), clock)
 
@@ -91,6 +93,7 @@ class Nodes:
         self.process_names = names(PROCESS, count)
         if count:
             await self._start_dns(addresses.dns_ip)
+            self._policies = NetworkPolicies(self._manager, self._client_factory, self._clock, runtime, self._served)
         for index, name in enumerate(self.process_names, start=1):
             await self._start_node(name, index, addresses, runtime)
         if count:
@@ -110,6 +113,8 @@ class Nodes:
                               pool=AddressPool(facts.pod_cidr), images=ImageManager(runtime, self._clock),
                               handlers=Handlers(runtime), durable=self._durable, services=self._source.services,
                               allocatable=capacity, dns=self._resolver)
+        if self._policies is not None:
+            context.admit = self._policies.admit
         machine = self.machines[name] = Machine(facts, context, self.router, self._kubelet_changed)
         await machine.switch_on()
 
@@ -143,7 +148,14 @@ class Nodes:
         events = EventRecorder(self._client_factory("kube-proxy"), "kube-proxy", self._clock)
         self._proxy = KubeProxy(services, slices, nodes, proxy, asyncio.get_running_loop(),
                                 lambda service, why: events.emit(service, "FailedToServe", why, "Warning"))
+        if self._policies is not None:
+            self._policies.attach(proxy)
+            self._proxy.on_state = self._policies.refresh
         self._proxy.start()
+
+    def _served(self) -> list[dict[str, Any]]:
+        """What the proxy serves now."""
+        return (self._proxy.state if self._proxy is not None else None) or []
 
     def _simulated_pods(self) -> list[dict[str, Any]]:
         pods = self._manager.informer("pods").list()
@@ -161,6 +173,8 @@ class Nodes:
             signal.close()
         if self._proxy:
             self._proxy.close()
+        if self._policies:
+            self._policies.close()
         if self._dns:
             await self._dns.close()
         self.simulated.close()

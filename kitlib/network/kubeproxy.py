@@ -46,6 +46,7 @@ class KubeProxy:
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
         self.state: list[Object] | None = None
+        self.on_state: Callable[[], None] = lambda: None  # told before the proxy is
         self.failed: dict[str, str] = {}
 
     def start(self) -> None:
@@ -68,6 +69,7 @@ class KubeProxy:
         if state == self.state and not self.failed:
             return False
         self.state = state
+        self.on_state()
         report = self._proxy.apply(state)
         if isinstance(report, asyncio.Future):
             report.add_done_callback(self._reported)

@@ -23,6 +23,13 @@ from .volumes import VolumeSource
 Durable = Callable[[int], Awaitable[None]]
 
 
+Admit = Callable[[Mapping[str, Any], str, str], Awaitable[None]]
+
+
+async def everybody(pod: Mapping[str, Any], ip: str, node_ip: str) -> None:
+    """The default of `admit`: nothing enforces NetworkPolicies here."""
+
+
 async def no_wait(revision: int) -> None:
     """The default of `durable`: side effects follow at once (an ephemeral cluster, tests)."""
 
@@ -75,6 +82,7 @@ class NodeContext:
     handlers: Handlers
     dns: Dns = field(default_factory=Dns)
     durable: Durable = no_wait
+    admit: Admit = everybody  # a Pod gets its address: what isolates it must stand before it runs
     services: Callable[[], Sequence[Mapping[str, Any]]] = tuple
     allocatable: Mapping[str, str] = field(default_factory=dict)
     restarts: Backoff = field(default_factory=Backoff)

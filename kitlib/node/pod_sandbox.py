@@ -65,6 +65,8 @@ class PodSandbox:
         self._mount(pod, say)
         if self.ready:
             return False
+        if not self._host_network:
+            await node.admit(pod, self.ip, node.host_ip)
         config = sandbox_config(pod, node.name, self.ip, node.logs, node.dns, self._attempt)
         self.logs.mkdir(parents=True, exist_ok=True)
         self.in_doubt = True

@@ -99,10 +99,13 @@ class PolicyTable:
         return known
 
     def reaches(self, source: str, destination: str, port: int, protocol: str) -> bool:
-        """The same for an address that may be a Service's: is any of its endpoints allowed?  The proxy picks one."""
+        """The same for an address that may be a Service's: is any of its endpoints allowed?  The proxy picks one.
+
+        Where it leads nowhere the answer is yes: then the caller is to be refused, not kept waiting.
+        """
         endpoints = self._services.get(f"{destination}:{port}/{protocol}")
-        if endpoints:
-            return any(self.allows(source, ip, number, protocol) for ip, number in endpoints)
+        if endpoints is not None:
+            return not endpoints or any(self.allows(source, ip, number, protocol) for ip, number in endpoints)
         return self.allows(source, destination, port, protocol)
 
     def _decide(self, source: str, destination: str, port: int, protocol: str) -> bool:

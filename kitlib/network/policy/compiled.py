@@ -99,9 +99,15 @@ def _range(port: Port) -> list[Any]:
 
 
 def compile_table(world: World, services: Iterable[Mapping[str, Any]] = ()) -> Data:
-    """The table of a world; {} if nobody is isolated.  services: the proxy's desired state (network/kubeproxy.py)."""
+    """The table of a world; {} if nobody is isolated.  services: the proxy's desired state (network/userspace.py)."""
     table = _Compiler(world).table()
     if table:
-        table["services"] = {f"{entry['ip']}:{entry['port']}/{entry['protocol']}": entry["endpoints"]
-                             for entry in services if entry["endpoints"]}
+        table["services"] = {f"{entry['ip']}:{entry['port']}/{entry['protocol']}": _endpoints(entry)
+                             for entry in services if "endpoints" in entry and entry["ip"] not in world.by_ip}
     return table
+
+
+def _endpoints(entry: Mapping[str, Any]) -> list[str]:
+    """All that any caller may be led to."""
+    lists = (entry["endpoints"], *(route["endpoints"] for route in entry.get("routes") or ()))
+    return list(dict.fromkeys(text for each in lists for text in each))

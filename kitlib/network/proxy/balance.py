@@ -12,6 +12,13 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+Permits = Callable[[str, str, int, str], bool]  # caller, endpoint's address, its port, protocol: what policies allow
+
+
+def everybody(client: str, ip: str, port: int, protocol: str) -> bool:
+    """No NetworkPolicy is there."""
+    return True
+
 
 class Endpoint(NamedTuple):
     ip: str

@@ -23,6 +23,7 @@ class ProxyProcess:
         self._reading: asyncio.Task[None] | None = None
         self._generation = 0
         self._services: Sequence[Mapping[str, Any]] = ()
+        self._policy: Mapping[str, Any] = {}
         self._waiting: dict[int, asyncio.Future[dict[str, Any]]] = {}
         self._closing = False
         self.restarts = 0
@@ -50,19 +51,27 @@ class ProxyProcess:
             self.restarts += 1
             await asyncio.sleep(min(0.1 * self.restarts, 5.0))
             await self.start()
-            self._write()
+            self._write({"policy": self._policy})
+            self._write(self._state())
 
-    def _write(self) -> None:
+    def _state(self) -> Mapping[str, Any]:
+        return {"generation": self._generation, "services": list(self._services)}
+
+    def _write(self, message: Mapping[str, Any]) -> None:
         if self._process is not None and self._process.stdin is not None and not self._process.stdin.is_closing():
-            state = {"generation": self._generation, "services": list(self._services)}
-            self._process.stdin.write(json.dumps(state).encode() + b"\n")
+            self._process.stdin.write(json.dumps(message).encode() + b"\n")
+
+    def set_policy(self, table: Mapping[str, Any]) -> None:
+        """Which caller may reach which endpoint (objects/policytable.py), for connections that begin from now on."""
+        self._policy = table
+        self._write({"policy": table})
 
     def apply(self, services: Sequence[Mapping[str, Any]]) -> asyncio.Future[dict[str, Any]]:
         """Send the whole desired state (see main.py).  The future is the proxy's report; nobody has to await it."""
         self._generation += 1
         self._services = services
         report = self._waiting[self._generation] = asyncio.get_running_loop().create_future()
-        self._write()
+        self._write(self._state())
         return report
 
     async def close(self) -> None:

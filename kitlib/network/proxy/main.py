@@ -4,10 +4,11 @@
               {"ip", "port", "protocol", "session_affinity", "endpoints": ["ip:port", …],
                "routes": [{"from": [CIDR, …], "endpoints": […], "as": ip}, …], "allow": [CIDR, …]},
               {"ip", "port", "protocol", "health": {"namespace", "name", "localEndpoints"}}, …]}
+            {"policy": {…}}                        a table of objects/policytable.py
     stdout  {"generation": 7, "bound": ["ip:port/TCP", …], "mapped": {"ip:80/TCP": 61080},
              "failed": {"ip:port/TCP": why}}
 
-Every line on stdin is the whole state (what its keys mean is in network/userspace.py); the process finds the
+Every line with services is the whole state (what its keys mean is in network/userspace.py); the process finds the
 difference and leaves what did not change alone.  `session_affinity` is in seconds, 0 for none.  Low ports that this
 user may not bind are mapped by objects/lowports.py.  The process ends when its standard input does: with the cluster
 process.
@@ -27,6 +28,7 @@ from kitlib.network.proxy.health import HealthService
 from kitlib.network.proxy.tcp import TcpService
 from kitlib.network.proxy.udp import UdpService
 from kitlib.objects import lowports
+from kitlib.objects.policytable import PolicyTable
 
 _SWEEP_SECONDS = 5.0
 _LONGEST_LINE = 64 * 1024 * 1024
@@ -38,6 +40,7 @@ class Proxy:
     def __init__(self, port_start: int) -> None:
         self._port_start = port_start
         self._services: dict[Key, Service] = {}
+        self.policy = PolicyTable()
 
     async def apply(self, state: dict[str, Any]) -> dict[str, Any]:
         """Make the listeners be what the state says; tell what could be bound."""
@@ -65,6 +68,8 @@ class Proxy:
             service = None
         if service is None:
             service = self._services[key] = kind(ip, port, self._port_start)
+        if not isinstance(service, HealthService):
+            service.permits = self._permits
         service.update(entry)
         if not service.wanted:
             service.close()
@@ -74,6 +79,9 @@ class Proxy:
             except OSError as error:
                 return _reason(error)
         return ""
+
+    def _permits(self, client: str, ip: str, port: int, protocol: str) -> bool:
+        return self.policy.allows(client, ip, port, protocol)
 
     def sweep(self) -> None:
         for service in self._services.values():
@@ -107,7 +115,11 @@ async def serve(port_start: int) -> None:
     proxy = Proxy(port_start)
     sweeping = loop.create_task(_sweeping(proxy))
     while line := await reader.readline():
-        report = await proxy.apply(json.loads(line))
+        message = json.loads(line)
+        if "policy" in message:
+            proxy.policy = PolicyTable(message["policy"])
+            continue
+        report = await proxy.apply(message)
         print(json.dumps(report), flush=True)
     sweeping.cancel()
     proxy.close()

@@ -18,10 +18,11 @@ import struct
 from collections.abc import Mapping
 from typing import Any, cast
 
-from kitlib.network.proxy.balance import Endpoint, Routes, source_for
+from kitlib.network.proxy.balance import Endpoint, Permits, Routes, everybody, source_for
 from kitlib.objects import lowports
 
 _IP_BIND_ADDRESS_NO_PORT = 24
+_LOST_SECONDS = 130.0  # as long as a connect to a silent host takes
 _DIAL_TIMEOUTS = (0.25, 0.5, 1.0, 2.0)  # userspace kube-proxy's endpointDialTimeouts
 
 
@@ -95,6 +96,7 @@ class _Inbound(_Half):
         super().__init__()
         self._service = service
         self._dialling: asyncio.Task[None] | None = None
+        self._lost = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
@@ -109,6 +111,9 @@ class _Inbound(_Half):
                 break
             endpoint = route.balancer.choose(client, failed)
             if endpoint is None:
+                break
+            if not self._service.permits(client, endpoint.ip, endpoint.port, "TCP"):
+                await self._lose()
                 break
             try:
                 source = source_for(route, client, endpoint)
@@ -125,6 +130,22 @@ class _Inbound(_Half):
             outbound.join(self)
             return
         _reset(self.transport)
+
+    async def _lose(self) -> None:
+        """No NetworkPolicy allows it.  A caller that went to the Pod itself would wait for the handshake; this one has
+        had that from us, so it waits for an answer."""
+        self._lost = True
+        if self._early:
+            self._early.clear()
+            self.transport.resume_reading()
+        await asyncio.sleep(_LOST_SECONDS)
+
+    def data_received(self, data: bytes) -> None:
+        if not self._lost:
+            super().data_received(data)
+
+    def eof_received(self) -> bool:
+        return super().eof_received() and not self._lost
 
     async def _connect(self, endpoint: Endpoint, source: str) -> _Half:
         loop = asyncio.get_running_loop()
@@ -154,6 +175,7 @@ class TcpService:
     def __init__(self, ip: str, port: int, port_start: int) -> None:
         self.ip, self.port, self.port_start = ip, port, port_start
         self.routes = Routes()
+        self.permits: Permits = everybody
         self._server: asyncio.Server | None = None
 
     @property

@@ -13,7 +13,7 @@ import socket
 from collections.abc import Mapping
 from typing import Any
 
-from kitlib.network.proxy.balance import Endpoint, Route, Routes, source_for
+from kitlib.network.proxy.balance import Endpoint, Permits, Route, Routes, everybody, source_for
 from kitlib.objects import lowports
 
 IDLE_SECONDS = 10.0
@@ -55,6 +55,7 @@ class UdpService(asyncio.DatagramProtocol):
     def __init__(self, ip: str, port: int, port_start: int) -> None:
         self.ip, self.port, self.port_start = ip, port, port_start
         self.routes = Routes()
+        self.permits: Permits = everybody
         self._transport: asyncio.DatagramTransport | None = None
         self._flows: dict[Address, _Flow] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -85,6 +86,8 @@ class UdpService(asyncio.DatagramProtocol):
             route = self.routes.of(addr[0])
             endpoint = route.balancer.choose(addr[0]) if route is not None else None
             if route is None or endpoint is None:
+                return
+            if not self.permits(addr[0], endpoint.ip, endpoint.port, "UDP"):
                 return
             if len(self._flows) >= _MAX_CLIENTS:
                 self.sweep(0.0)
