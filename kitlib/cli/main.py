@@ -45,6 +45,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "step": ("control", "let a paused controller reconcile once, and show it"),
     "resume": ("control", "let a paused controller run again"),
     "node": ("node", "switch a node off and on: stop, kill, start"),
+    "image": ("image", "images: load, list, save, tag, rm, inspect"),
     "doctor": ("doctor", "what this machine offers, and what each missing thing costs"),
     "slides": ("slides", "build a chapter's slides as one HTML file"),
     "grade": ("grade", "grade a directory of submissions"),
