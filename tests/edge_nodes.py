@@ -78,10 +78,12 @@ class Node:
 
     attach = exec
 
-    async def port_address(self, node, pod, port):
+    async def dial(self, node, pod, port, context=None):
         if port not in self.ports:
             raise StatusError(500, "InternalError", f"nobody listens on {port}")
-        return "127.0.0.1", self.ports[port]
+        return await asyncio.open_connection("127.0.0.1", self.ports[port], ssl=context)
+
+    port_forward = dial
 
 
 class World:

@@ -350,6 +350,11 @@ class FakeRuntime:
     async def port_address(self, sandbox_id: str, port: int) -> tuple[str, int]:
         return self.sandboxes[sandbox_id].ip, port
 
+    async def dial(self, host: str, port: int, context: Any = None, *, node: str = "") -> Any:
+        return await asyncio.open_connection(host, port, ssl=context)
+
+    port_forward = port_address   # whom it would ask
+
     async def container_stats(self, container_id: str) -> ContainerStats:
         return ContainerStats(container_id, self.clock.now(), 0, 0)
 

@@ -192,9 +192,9 @@ def test_exec_needs_a_running_container(tmp_path: Path) -> None:
 
 
 def test_port_forward_dials_where_the_runtime_says(tmp_path: Path) -> None:
-    assert asked(tmp_path, pod(), lambda c, found: c.port_address("n1", found, 80)) == ("10.0.0.2", 80)
+    assert asked(tmp_path, pod(), lambda c, found: c.port_forward("n1", found, 80)) == ("10.0.0.2", 80)
 
 
 def test_a_simulated_node_has_nothing_to_show(tmp_path: Path) -> None:
-    code, message = asked(tmp_path, pod(), lambda c, found: c.port_address("sim-1", found, 80))
+    code, message = asked(tmp_path, pod(), lambda c, found: c.port_forward("sim-1", found, 80))
     assert (code, message.startswith("node sim-1 is simulated")) == (400, True)

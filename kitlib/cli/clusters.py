@@ -32,6 +32,9 @@ def register(commands: Commands) -> None:
     up.add_argument("--audit", action=argparse.BooleanOptionalAction,
                     help="log every request to the API in the cluster's audit.log")
     up.add_argument("--port", type=_port, metavar="P", help="listen on this port of 127.0.0.1 (default: any free one)")
+    up.add_argument("--runtime", choices=("auto", "process", "oci", "simulated"), default="auto",
+                    help="what runs containers: process needs no privileges; oci makes real containers, as root; "
+                         "simulated only pretends (default: as before, at first process)")
     up.add_argument("--parent-pid", type=int, default=0, metavar="PID", help="stop when this process is gone")
     down = command(commands, "down", run_down)
     down.add_argument("--delete", action="store_true", help="forget everything that is in it")
@@ -52,8 +55,10 @@ def run_up(arguments: argparse.Namespace) -> int | None:
     if arguments.json:
         print_json(status.as_json())
         return None
-    kinds = [sum(node["kind"] == kind for node in status.nodes) for kind in ("process", "simulated")]
-    nodes = f"{kinds[0]} nodes" + (f" and {kinds[1]} simulated ones" if kinds[1] else "")
+    simulated = sum(node["kind"] == "simulated" for node in status.nodes)
+    nodes = f"{len(status.nodes) - simulated} nodes" + (f" and {simulated} simulated ones" if simulated else "")
+    if any(node["kind"] == "oci" for node in status.nodes):
+        nodes += " with real containers"
     what = f"is up in {status.seconds:.2f} s" if status.started else "is up already"
     print(f'Cluster "{status.name}" {what}: {nodes}, {status.server}')
     if os.environ.get("KUBECONFIG") != status.kubeconfig:
@@ -64,15 +69,21 @@ def run_up(arguments: argparse.Namespace) -> int | None:
 def _settings(arguments: argparse.Namespace, cluster: EmbeddedCluster) -> Settings | None:
     """None when nothing was asked for: then all stays as it was."""
     asked = (arguments.nodes, arguments.simulated_nodes, arguments.port, arguments.audit)
-    if all(value is None for value in asked) and not (arguments.ephemeral or arguments.bare or arguments.parent_pid):
+    if all(value is None for value in asked) and arguments.runtime == "auto" and not (
+            arguments.ephemeral or arguments.bare or arguments.parent_pid):
         return None
     old = cluster.directory.read_config()
     nodes = arguments.nodes if arguments.nodes is not None else old.get("nodes", 3)
     simulated = arguments.simulated_nodes
+    runtime = arguments.runtime
+    if runtime == "simulated":  # no node runs anything
+        if arguments.nodes:
+            raise UsageError("--runtime simulated has no nodes that run processes; say --simulated-nodes.")
+        nodes, runtime, simulated = 0, "auto", 3 if simulated is None else simulated
     if simulated is None:
         simulated = old.get("simulatedNodes", 0)
     return Settings(nodes, simulated, arguments.ephemeral, arguments.port or 0, arguments.parent_pid,
-                    arguments.bare or old.get("bare", False), arguments.audit)
+                    arguments.bare or old.get("bare", False), arguments.audit, runtime)
 
 
 def run_down(arguments: argparse.Namespace) -> int | None:

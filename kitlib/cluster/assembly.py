@@ -30,7 +30,7 @@ from kitlib.api.request import User
 from kitlib.api.server import ApiServer
 from kitlib.client import Client, Manager
 from kitlib.client.local import LocalTransport
-from kitlib.cluster import addons, csr, kubeconfig, pki
+from kitlib.cluster import addons, csr, kubeconfig, networks, pki
 from kitlib.cluster.auditlog import AuditLog
 from kitlib.cluster.driver import Driver
 from kitlib.cluster.errors import CannotStart
@@ -74,13 +74,13 @@ class Assembly:
 
     async def start(self) -> None:
         self.loop = asyncio.get_running_loop()
-        self._start_api()
+        await self._start_api()
         self._start_controllers()
         await self._start_nodes()
         await self._start_edge()
         await self._settle()
 
-    def _start_api(self) -> None:
+    async def _start_api(self) -> None:
         directory, config = self.directory, self.config
         self.listener = self._bind()
         self.server = f"https://{HOST}:{self.listener.getsockname()[1]}"
@@ -88,13 +88,15 @@ class Assembly:
         self.is_new = self.store.revision == 0
         self.store.attach(self.loop)
         self.slice = self._lease_slice(self.store)
-        inside = self.slice.node_ip(0)  # the same port for Pods: an endpoint must lie in the cluster's own range
-        self.listeners = [self.listener, _bound(inside, self.listener.getsockname()[1])]
-        self.keys = pki.ensure(directory.pki, directory.name, [HOST, inside, self.slice.kubernetes_ip])
+        self.network = await networks.make(self.slice, self.helpers)
+        addresses = self.network.addresses
+        inside, port = addresses.node_ip(0), self.network.api_port(self.listener.getsockname()[1])
+        self.listeners = [self.listener, await self.network.listen(inside, port)]
+        self.keys = pki.ensure(directory.pki, directory.name, [HOST, inside, addresses.kubernetes_ip])
         self.api = ApiServer(self.store, ApiConfig(
-            service_cidr=self.slice.service_cidr, tokens={config["token"]: ADMIN}, root_ca=self.keys.ca.read_text(),
+            service_cidr=addresses.service_cidr, tokens={config["token"]: ADMIN}, root_ca=self.keys.ca.read_text(),
             signing_key=self.keys.service_account_key.read_bytes(), address=inside,
-            port=self.listener.getsockname()[1], audit=self.audit.write if self.audit else None), self.clock)
+            port=port, audit=self.audit.write if self.audit else None), self.clock)
         self._remember()
         callouts.attach(self.api, self.loop)
         self._expire_events()
@@ -139,8 +141,9 @@ class Assembly:
         await self.nodes.start_simulated(self.config["simulatedNodes"])
         self.driver.wake()
         if self.helpers.wanted:
-            await self.nodes.start_process(self.config["nodes"], self.slice, await self.helpers.ready())
-            self.nodes.start_proxy(self.helpers.proxy)
+            await self.nodes.start_process(self.config["nodes"], self.network, await self.helpers.ready())
+            await self.network.start_proxy(self.manager, self.client("kube-proxy"), self.clock,
+                                           self.nodes.process_names)
 
     async def _settle(self) -> None:
         """Until the controllers have nothing to do: nodes lose their first taints, namespaces get their accounts."""
@@ -185,7 +188,7 @@ class Assembly:
         """The port of last time if it is free: open terminals keep working across `kit down` and `kit up`."""
         port = self.config["port"]
         try:
-            return _bound(HOST, port)
+            return networks.bound(socket.socket(), HOST, port)
         except OSError as error:
             if error.errno not in (errno.EADDRINUSE, errno.EACCES):
                 raise
@@ -194,11 +197,13 @@ class Assembly:
                 raise CannotStart(f"Port {port} of {HOST} {why}; leave --port away, or give another one.") from error
             self.notes.append(f"Port {port}, which this cluster had before, is taken; it listens on another one now, "
                               f"and its kubeconfig says so.")
-            return _bound(HOST, 0)
+            return networks.bound(socket.socket(), HOST, 0)
 
     def state(self) -> dict[str, Any]:
         """What run/state.json tells the outside."""
-        kinds = [("process", self.nodes.process_names), ("simulated", self.nodes.simulated_names)] if self.nodes else []
+        kinds = []
+        if self.nodes:
+            kinds = [(self.helpers.kind, self.nodes.process_names), ("simulated", self.nodes.simulated_names)]
         return {"name": self.directory.name, "backend": "embedded", "pid": os.getpid(), "server": self.server,
                 "kubeconfig": str(self.directory.kubeconfig), "helpers": self.helpers.pids(),
                 "ephemeral": self.config["ephemeral"], "bare": self.config["bare"],
@@ -210,6 +215,7 @@ class Assembly:
         """Down: nodes, control plane, edge, store, in this order."""
         if self.nodes:
             await self.nodes.stop()
+            await self.network.close()
         await self.helpers.stop()
         if self.driver:
             self.driver.stop()
@@ -222,14 +228,3 @@ class Assembly:
             self.store.close()
         if self.audit:
             self.audit.close()
-
-
-def _bound(host: str, port: int) -> socket.socket:
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # what a killed predecessor left in TIME_WAIT
-    try:
-        listener.bind((host, port))
-    except OSError:
-        listener.close()
-        raise
-    return listener

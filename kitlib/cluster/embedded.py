@@ -28,6 +28,7 @@ from kitlib.cluster.errors import CannotStart, KitError, NoCluster, UsageError
 from kitlib.cluster.home import ClusterDir, write_private
 from kitlib.cluster.interface import Cluster, Settings, Status
 from kitlib.objects.errors import StatusError
+from kitlib.runtime.oci import available
 
 if TYPE_CHECKING:
     from kitlib.client import Client
@@ -129,18 +130,36 @@ class EmbeddedCluster(Cluster):
     def _write_config(self, old: dict[str, Any], settings: Settings | None) -> None:
         wanted = settings or Settings(old.get("nodes", 3), old.get("simulatedNodes", 0), old.get("ephemeral", False),
                                       bare=old.get("bare", False))
-        config = {"name": self.name, "nodes": wanted.nodes, "simulatedNodes": wanted.simulated_nodes,
+        runtime = old.get("runtime", "process") if wanted.runtime == "auto" else wanted.runtime
+        self._can_run(runtime, old)
+        config = {"name": self.name, "runtime": runtime, "nodes": wanted.nodes,
+                  "simulatedNodes": wanted.simulated_nodes,
                   "ephemeral": wanted.ephemeral, "parentPid": wanted.parent_pid, "bare": wanted.bare,
                   "audit": old.get("audit", False) if wanted.audit is None else wanted.audit,
                   "port": wanted.port or old.get("port", 0), "portWanted": bool(wanted.port),
                   "slice": old.get("slice"), "token": old.get("token") or secrets.token_urlsafe(24)}
         write_private(self.directory.config, json.dumps(config, indent=1))
 
+    def _can_run(self, runtime: str, old: dict[str, Any]) -> None:
+        """Addresses are the runtime's, and the store is full of them: a cluster keeps the one it was made with."""
+        made = old.get("runtime", "process") if old else runtime
+        if runtime != made:
+            raise UsageError(f'Cluster "{self.name}" was made with the runtime {made} and keeps it; '
+                             f"`kit down --name {self.name} --delete` forgets it, or give another --name.")
+        if runtime == "oci":
+            why = available.why_not()
+            if why:
+                raise CannotStart(f"The runtime oci is not possible here: {why}.")
+
     def _same_or_say(self, settings: Settings | None) -> None:
         state = self.directory.read_state()
         if settings is None:
             return
-        have = [sum(n["kind"] == kind for n in state["nodes"]) for kind in ("process", "simulated")]
+        simulated = sum(node["kind"] == "simulated" for node in state["nodes"])
+        have = [len(state["nodes"]) - simulated, simulated]
+        runtime = self.directory.read_config().get("runtime", "process")
+        if settings.runtime not in ("auto", runtime):
+            raise UsageError(f'Cluster "{self.name}" is running with the runtime {runtime}; give another --name.')
         if have != [settings.nodes, settings.simulated_nodes]:
             raise UsageError(f'Cluster "{self.name}" is running with {have[0]} nodes and {have[1]} simulated ones; '
                              f"`kit down --name {self.name}` first, then `kit up` with other numbers.")
@@ -212,9 +231,12 @@ class EmbeddedCluster(Cluster):
 
     def _stop_orphans(self) -> None:
         """The runtime daemon outlives a killed cluster process, so that Pods go on; `down` means them, too."""
+        from kitlib.runtime.oci.leftovers import clear_leftovers
         from kitlib.runtime.process.link import stop_daemon
 
         stop_daemon(str(self.directory.run / "runtime.sock"))
+        if self.directory.read_config().get("runtime") == "oci":
+            clear_leftovers(os.path.realpath(self.directory.runtime))
 
     def _terminate(self) -> None:
         self._signal(signal.SIGTERM)
@@ -252,8 +274,11 @@ def is_ready(node: dict[str, Any]) -> bool:
 
 
 def node_kind(node: dict[str, Any]) -> str:
-    """KWOK's mark tells a simulated node."""
-    return "simulated" if node["metadata"].get("annotations", {}).get("kwok.x-k8s.io/node") == "fake" else "process"
+    """KWOK's mark tells a simulated node, our label the runtime of another."""
+    meta = node["metadata"]
+    if meta.get("annotations", {}).get("kwok.x-k8s.io/node") == "fake":
+        return "simulated"
+    return str(meta.get("labels", {}).get("kit/runtime", "process"))
 
 
 def disk_sentence(error: OSError, path: Path) -> str:

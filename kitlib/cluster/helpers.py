@@ -16,8 +16,10 @@ from typing import Any
 from kitlib.cluster.home import ClusterDir
 from kitlib.network.proxy.client import ProxyProcess
 from kitlib.runtime.cri import RuntimeError_
+from kitlib.runtime.oci.client import OciRuntime
 from kitlib.runtime.process.client import ProcessRuntime
 
+RUNTIMES: dict[str, type[ProcessRuntime]] = {"process": ProcessRuntime, "oci": OciRuntime}
 log = logging.getLogger("kit")
 
 
@@ -26,6 +28,7 @@ class Helpers:
 
     def __init__(self, directory: ClusterDir, config: dict[str, Any]) -> None:
         self._directory, self._ephemeral = directory, config["ephemeral"]
+        self.kind: str = config["runtime"]
         self.wanted = config["nodes"] > 0
         self.proxy = ProxyProcess()
         self._runtime: asyncio.Task[ProcessRuntime] | None = None
@@ -33,17 +36,21 @@ class Helpers:
 
     async def spawn(self) -> None:
         if self.wanted:
-            self._runtime = asyncio.create_task(ProcessRuntime.start(
-                self._directory.run / "runtime.sock", self._directory.path / "runtime", ephemeral=self._ephemeral))
+            self._runtime = asyncio.create_task(RUNTIMES[self.kind].start(
+                self._directory.run / "runtime.sock", self._directory.runtime, ephemeral=self._ephemeral))
             self._proxy = asyncio.create_task(self.proxy.start())
             await asyncio.sleep(0)
 
-    async def ready(self) -> ProcessRuntime:
-        """Both are there.  Raises RuntimeError_ or OSError when one cannot be started here."""
+    async def runtime(self) -> ProcessRuntime:
+        """Raises RuntimeError_ or OSError when it cannot be started here."""
         assert self._runtime is not None
+        return await self._runtime
+
+    async def ready(self) -> ProcessRuntime:
+        """Both are there."""
         assert self._proxy is not None
         await self._proxy
-        return await self._runtime
+        return await self.runtime()
 
     def pids(self) -> dict[str, int]:
         runtime = self._runtime

@@ -63,6 +63,7 @@ class ClusterDir:
         self.audit = self.path / "audit.log"
         self.run = self.path / "run"
         self.nodes = self.path / "nodes"
+        self.runtime = self.path / "runtime"
         self.pid = self.run / "pid"
         self.state = self.run / "state.json"
 

@@ -25,6 +25,7 @@ class Settings:
 
     bare: no add-ons, that is no default StorageClass or IngressClass and no ingress controller.
     audit: every request to the API leaves a line in audit.log; None: as last time, at first not.
+    runtime: process or oci; auto: as last time, at first process.
     """
 
     nodes: int = 3
@@ -34,11 +35,12 @@ class Settings:
     parent_pid: int = 0  # an ephemeral cluster may end with the process that wanted it
     bare: bool = False
     audit: bool | None = None
+    runtime: str = "auto"
 
 
 @dataclass(slots=True)
 class Status:
-    """What `kit status` tells.  nodes: name, kind (process or simulated), ready."""
+    """What `kit status` tells.  nodes: name, kind (process, oci or simulated), ready."""
 
     name: str
     backend: str

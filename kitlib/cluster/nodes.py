@@ -18,11 +18,10 @@ from typing import Any
 
 from kitlib.client import Client, EventRecorder, Manager
 from kitlib.cluster.machine import Machine
+from kitlib.cluster.networks import SLICES, ClusterNetwork
 from kitlib.cluster.policies import NetworkPolicies
-from kitlib.network.addresses import Slice
-from kitlib.network.dns.server import DnsServer, dns_service, host_resolvers
-from kitlib.network.kubeproxy import KubeProxy
-from kitlib.network.proxy.client import ProxyProcess
+from kitlib.network.addresses import Addresses
+from kitlib.network.dns.server import DnsServer, dns_service, dns_slice, host_resolvers
 from kitlib.node.context import AddressPool, Durable, NodeContext
 from kitlib.node.handlers import Handlers
 from kitlib.node.images import ImageManager
@@ -40,7 +39,6 @@ log = logging.getLogger("kit")
 
 PROCESS, SIMULATED = "node", "sim"
 OURS = re.compile(rf"({PROCESS}|{SIMULATED})-[1-9][0-9]*")
-SLICES = "endpointslices.discovery.k8s.io"
 
 
 def names(prefix: str, count: int) -> list[str]:
@@ -66,7 +64,6 @@ class Nodes:
         self.simulated_names: list[str] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._signals: list[ChangeSignal] = []
-        self._proxy: KubeProxy | None = None
         self._dns: DnsServer | None = None
         self._policies: NetworkPolicies | None = None
         self._resolver = Dns()
@@ -88,30 +85,31 @@ class Nodes:
         self.simulated_names = names(SIMULATED, count)
         await self.simulated.add_nodes(self.simulated_names)
 
-    async def start_process(self, count: int, addresses: Slice, runtime: ProcessRuntime) -> None:
+    async def start_process(self, count: int, network: ClusterNetwork, runtime: ProcessRuntime) -> None:
         loop = asyncio.get_running_loop()
         self.process_names = names(PROCESS, count)
         if count:
-            await self._start_dns(addresses.dns_ip)
-            self._policies = NetworkPolicies(self._manager, self._client_factory, self._clock, runtime, self._served)
+            await self._start_dns(network, runtime.name)
+            self._policies = NetworkPolicies(self._manager, self._client_factory, self._clock, runtime, network)
         for index, name in enumerate(self.process_names, start=1):
-            await self._start_node(name, index, addresses, runtime)
+            await network.add_node(name, index)
+            await self._start_node(name, index, network.addresses, runtime)
         if count:
             self._tasks.append(asyncio.ensure_future(self.metrics.run()))
             watcher = self._client_factory("kubelet")
             self._signals = [ChangeSignal(watcher, resource, self._configuration_changed, loop)
                              for resource in ("configmaps", "secrets")]
 
-    async def _start_node(self, name: str, index: int, addresses: Slice, runtime: ProcessRuntime) -> None:
+    async def _start_node(self, name: str, index: int, addresses: Addresses, runtime: ProcessRuntime) -> None:
         client = self._client_factory(f"kubelet/{name}")
         capacity = machine_capacity(str(self._directory))
         facts = NodeFacts(name=name, address=addresses.node_ip(index), pod_cidr=addresses.pod_cidr(index),
-                          capacity=capacity, isolation=_isolation(runtime))
+                          capacity=capacity, runtime=runtime.name, isolation=_isolation(runtime))
         events = EventRecorder(client, "kubelet", self._clock, name)
         context = NodeContext(name=name, host_ip=facts.address, directory=self._directory / name, runtime=runtime,
                               client=client, clock=self._clock, events=events, source=self._source,
                               pool=AddressPool(facts.pod_cidr), images=ImageManager(runtime, self._clock),
-                              handlers=Handlers(runtime), durable=self._durable, services=self._source.services,
+                              handlers=Handlers(runtime, name), durable=self._durable, services=self._source.services,
                               allocatable=capacity, dns=self._resolver)
         if self._policies is not None:
             context.admit = self._policies.admit
@@ -124,10 +122,16 @@ class Nodes:
         else:
             self.kubelets[name] = kubelet
 
-    async def _start_dns(self, address: str) -> None:
-        """The cluster's names, on the address that every Pod's resolv.conf gives."""
+    async def _start_dns(self, network: ClusterNetwork, runtime: str) -> None:
+        """The cluster's names, on the address that every Pod's resolv.conf gives.
+
+        Where kube-proxy's rules lead to it, the server listens on the control plane's address, as an endpoint of that
+        Service; else on the Service's address itself.
+        """
         servers, searches = host_resolvers()
-        dns = DnsServer(address, [(server, 53) for server in servers])
+        address = network.addresses.dns_ip
+        endpoint = address if runtime == "process" else network.addresses.node_ip(0)
+        dns = DnsServer(endpoint, [(server, 53) for server in servers], listen=network.listen)
         try:
             await dns.start()
         except OSError as error:
@@ -137,25 +141,12 @@ class Nodes:
         self._resolver = Dns(servers=(address,), host_servers=servers, host_searches=searches)
         dns.follow(self._manager.informer("services"), self._manager.informer(SLICES))
         client = self._client_factory("kube-dns")
-        try:
-            client.create("services", "kube-system", dns_service(address))
-        except StatusError as error:
-            log.debug("Service kube-dns: %s", error)
-
-    def start_proxy(self, proxy: ProxyProcess) -> None:
-        """kube-proxy: one for all nodes, since they share this machine's loopback network."""
-        services, slices, nodes = (self._manager.informer(name) for name in ("services", SLICES, "nodes"))
-        events = EventRecorder(self._client_factory("kube-proxy"), "kube-proxy", self._clock)
-        self._proxy = KubeProxy(services, slices, nodes, proxy, asyncio.get_running_loop(),
-                                lambda service, why: events.emit(service, "FailedToServe", why, "Warning"))
-        if self._policies is not None:
-            self._policies.attach(proxy)
-            self._proxy.on_state = self._policies.refresh
-        self._proxy.start()
-
-    def _served(self) -> list[dict[str, Any]]:
-        """What the proxy serves now."""
-        return (self._proxy.state if self._proxy is not None else None) or []
+        objects = [("services", dns_service(address))] + [(SLICES, dns_slice(endpoint))] * (endpoint != address)
+        for resource, wanted in objects:
+            try:
+                client.create(resource, "kube-system", wanted)
+            except StatusError as error:
+                log.debug("%s kube-dns: %s", resource, error)
 
     def _simulated_pods(self) -> list[dict[str, Any]]:
         pods = self._manager.informer("pods").list()
@@ -171,8 +162,6 @@ class Nodes:
             task.cancel()
         for signal in self._signals:
             signal.close()
-        if self._proxy:
-            self._proxy.close()
         if self._policies:
             self._policies.close()
         if self._dns:

@@ -2,6 +2,8 @@
 
     PolicyAgent ──table──▶ runtime daemon (a Pod's connect, sendto)
                 └────────▶ proxy          (what comes to a Pod by way of a Service)
+                or, where nodes have networks of their own:
+                ──world──▶ rules in the nodes' kernels
 
 Where the machine has no seccomp notification, nobody stands at a Pod's connect.  Then every NetworkPolicy gets a
 Warning that says so: a policy that seems to hold and does not is worse than none.
@@ -10,10 +12,11 @@ Warning that says so: a policy that seems to hold and does not is worse than non
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from kitlib.client import Client, EventRecorder, Manager
+from kitlib.cluster.networks import ClusterNetwork
 from kitlib.network.policy.agent import POLICIES, PolicyAgent
 from kitlib.network.policy.compiled import Data
 from kitlib.network.policy.model import World
@@ -29,16 +32,15 @@ AGENT = "kit-network-policy"
 
 
 class NetworkPolicies:
-    """served: what the proxy serves (network/userspace.py)."""
-
     def __init__(self, manager: Manager, client_factory: Callable[[str], Client], clock: Clock,
-                 runtime: ProcessRuntime, served: Callable[[], Iterable[Mapping[str, Any]]]) -> None:
-        self._runtime = runtime
+                 runtime: ProcessRuntime, network: ClusterNetwork) -> None:
+        self._runtime, self._network = runtime, network
+        network.policies = self
         self._proxy: ProxyProcess | None = None
         self._events = EventRecorder(client_factory(AGENT), AGENT, clock)
         self._agent: PolicyAgent | None = None
-        if runtime.isolation.notifications:
-            self._agent = PolicyAgent(manager.informer, served, self._apply)
+        if network.enforce is not None or runtime.isolation.notifications:
+            self._agent = PolicyAgent(manager.informer, network.served, self._apply)
             self._agent.start()
         else:
             manager.informer(POLICIES).add_handler(self._warn)
@@ -64,6 +66,9 @@ class NetworkPolicies:
             self._agent.close()
 
     async def _apply(self, world: World, table: Data) -> None:
+        if self._network.enforce is not None:
+            await self._network.enforce(world)
+            return
         if self._proxy is not None:
             self._proxy.set_policy(table)
         try:

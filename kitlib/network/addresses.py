@@ -24,12 +24,44 @@ import socket
 from collections import deque
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Protocol
 
 from kitlib.objects.clock import Clock, SystemClock
 
 FIRST_SLICE, LAST_SLICE = 64, 127
 MAX_NODES = 239
 LEASE_PORT = 10250
+
+
+class Addresses(Protocol):
+    """Who has which address in a cluster.  Node 0 is where the control plane listens."""
+
+    @property
+    def service_cidr(self) -> str: ...
+    @property
+    def kubernetes_ip(self) -> str: ...
+    @property
+    def dns_ip(self) -> str: ...
+
+    def node_ip(self, index: int) -> str: ...
+
+    def pod_cidr(self, index: int) -> str: ...
+
+
+class PrivateAddresses:
+    """Of a cluster whose network is nobody else's (the runtime `oci`): those that kubeadm would choose."""
+
+    service_cidr = "10.96.0.0/16"
+    kubernetes_ip = "10.96.0.1"
+    dns_ip = "10.96.0.10"
+    cluster_cidr = "10.244.0.0/16"
+    node_prefix = 16
+
+    def node_ip(self, index: int) -> str:
+        return f"10.10.0.{index + 1}"
+
+    def pod_cidr(self, index: int) -> str:
+        return f"10.244.{index}.0/24"
 
 
 class NoFreeSlice(Exception):

@@ -8,6 +8,8 @@ Source: pkg/kubelet/server/server.go, pkg/kubelet/kubelet_pods.go (GetKubeletCon
 
 from __future__ import annotations
 
+import asyncio
+import ssl
 from collections.abc import AsyncIterator, Container, Mapping
 from typing import Any
 
@@ -20,6 +22,7 @@ from .logs import LogOptions, read_log
 from .worker import PodWorker
 
 Pod = Mapping[str, Any]
+Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 Options = Mapping[str, Any]
 
 
@@ -58,11 +61,21 @@ class KubeletConnector:
         return await _of_runtime(worker.node.runtime.attach(
             status.id, stdin=bool(options.get("stdin")), tty=bool(options.get("tty"))))
 
-    async def port_address(self, node: str, pod: Pod, port: int) -> tuple[str, int]:
+    async def dial(self, node: str, pod: Pod, port: int, context: ssl.SSLContext | None = None) -> Streams:
+        worker = self._with_sandbox(node, pod)
+        runtime = worker.node.runtime
+        host, reachable = await _of_runtime(runtime.port_address(worker.sandbox.id, port))
+        return await runtime.dial(host, reachable, context)
+
+    async def port_forward(self, node: str, pod: Pod, port: int) -> Streams:
+        worker = self._with_sandbox(node, pod)
+        return await _of_runtime(worker.node.runtime.port_forward(worker.sandbox.id, port))
+
+    def _with_sandbox(self, node: str, pod: Pod) -> PodWorker:
         worker = self._worker(node, pod)
         if not worker.sandbox.ready:
             raise internal(f"unable to forward port because pod is not running. Current status={_phase(worker)}")
-        return await _of_runtime(worker.node.runtime.port_address(worker.sandbox.id, port))
+        return worker
 
     def _worker(self, node: str, pod: Pod) -> PodWorker:
         kubelet = self._kubelets.get(node)

@@ -18,11 +18,11 @@ END_STREAM, END_HEADERS, ACK = 1, 4, 1
 STATUS = {0: "UNKNOWN", 1: "SERVING", 2: "NOT_SERVING", 3: "SERVICE_UNKNOWN"}
 
 
-async def check(host: str, port: int, service: str) -> tuple[bool, str]:
-    """(is it SERVING, what to say if not)."""
-    reader, writer = await asyncio.open_connection(host, port)
+async def check(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, authority: str,
+                service: str) -> tuple[bool, str]:
+    """(is it SERVING, what to say if not).  Closes the connection."""
     try:
-        writer.write(PREFACE + frame(SETTINGS, 0, 0, b"") + request(f"{host}:{port}", service))
+        writer.write(PREFACE + frame(SETTINGS, 0, 0, b"") + request(authority, service))
         return await _answer(reader, writer)
     except asyncio.IncompleteReadError:
         return False, "error: the connection was closed before the health check was answered"

@@ -25,10 +25,10 @@ MOST_OUTPUT = 10 * 1024
 
 
 class Handlers:
-    """Runs handlers against containers of one runtime."""
+    """Runs handlers against containers of one runtime, with connections as from `node`."""
 
-    def __init__(self, runtime: RuntimeService) -> None:
-        self._runtime = runtime
+    def __init__(self, runtime: RuntimeService, node: str = "") -> None:
+        self._runtime, self._node = runtime, node
 
     async def run(self, handler: Mapping[str, Any], container: Mapping[str, Any], container_id: str, sandbox_id: str,
                   timeout: float) -> tuple[bool, str]:
@@ -53,15 +53,16 @@ class Handlers:
         if "httpGet" in handler:
             spec = handler["httpGet"]
             host, port = await self._address(spec, container, sandbox_id)
-            return await http_get(host, port, spec)
+            return await self._http_get(host, port, spec)
         if "tcpSocket" in handler:
             host, port = await self._address(handler["tcpSocket"], container, sandbox_id)
-            _, writer = await connect(host, port)
+            _, writer = await self._connect(host, port)
             writer.close()
             return True, ""
         if "grpc" in handler:
             host, port = await self._runtime.port_address(sandbox_id, int(handler["grpc"]["port"]))
-            return await grpc_check(host, port, handler["grpc"].get("service") or "")
+            return await grpc_check(*await self._connect(host, port), f"{host}:{port}",
+                                    handler["grpc"].get("service") or "")
         return False, "missing probe handler"
 
     async def _exec(self, container_id: str, command: Any, timeout: float) -> tuple[bool, str]:
@@ -76,6 +77,41 @@ class Handlers:
             return spec["host"], port
         return await self._runtime.port_address(sandbox_id, port)
 
+    async def _connect(self, host: str, port: int,
+                       context: ssl.SSLContext | None = None) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """A TCP connection; a refusal reads as Go words it."""
+        try:
+            return await self._runtime.dial(host, port, context, node=self._node)
+        except OSError as error:
+            why = os.strerror(error.errno).lower() if error.errno else str(error)
+            raise OSError(f"dial tcp {host}:{port}: connect: {why}") from error
+
+    async def _http_get(self, host: str, port: int, spec: Mapping[str, Any]) -> tuple[bool, str]:
+        """One request with HTTP/1.1, connection closed after it.  Nobody checks certificates, as in the kubelet."""
+        context = None
+        if spec.get("scheme", "HTTP").upper() == "HTTPS":
+            context = ssl.create_default_context()
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        reader, writer = await self._connect(host, port, context)
+        try:
+            headers = {h["name"].lower(): h["value"] for h in spec.get("httpHeaders") or ()}
+            headers.setdefault("host", f"{host}:{port}")
+            headers.setdefault("user-agent", USER_AGENT)
+            headers.setdefault("accept", "*/*")
+            head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+            path = spec.get("path") or "/"
+            path = path if path.startswith("/") else f"/{path}"
+            writer.write(f"GET {path} HTTP/1.1\r\n{head}connection: close\r\n\r\n".encode())
+            line = (await reader.readline()).split()
+            if len(line) < 2 or not line[1].isdigit():
+                return False, "malformed HTTP response"
+            status = int(line[1])
+            if 200 <= status < 400:
+                return True, ""
+            return False, f"HTTP probe failed with statuscode: {status}"
+        finally:
+            writer.close()
+
 
 def resolve_port(port: Any, container: Mapping[str, Any]) -> int:
     """A number, or the name of one of the container's ports."""
@@ -87,43 +123,6 @@ def resolve_port(port: Any, container: Mapping[str, Any]) -> int:
         if entry.get("name") == port:
             return int(entry["containerPort"])
     raise RuntimeError_("ProbeError", f"couldn't find port: {port}")
-
-
-async def connect(host: str, port: int,
-                  context: ssl.SSLContext | None = None) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    """A TCP connection; a refusal reads as Go words it."""
-    try:
-        return await asyncio.open_connection(host, port, ssl=context)
-    except OSError as error:
-        why = os.strerror(error.errno).lower() if error.errno else str(error)
-        raise OSError(f"dial tcp {host}:{port}: connect: {why}") from error
-
-
-async def http_get(host: str, port: int, spec: Mapping[str, Any]) -> tuple[bool, str]:
-    """One request with HTTP/1.1, connection closed after it.  Certificates are not checked, as the kubelet does not."""
-    context = None
-    if spec.get("scheme", "HTTP").upper() == "HTTPS":
-        context = ssl.create_default_context()
-        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    reader, writer = await connect(host, port, context)
-    try:
-        headers = {h["name"].lower(): h["value"] for h in spec.get("httpHeaders") or ()}
-        headers.setdefault("host", f"{host}:{port}")
-        headers.setdefault("user-agent", USER_AGENT)
-        headers.setdefault("accept", "*/*")
-        head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-        path = spec.get("path") or "/"
-        path = path if path.startswith("/") else f"/{path}"
-        writer.write(f"GET {path} HTTP/1.1\r\n{head}connection: close\r\n\r\n".encode())
-        line = (await reader.readline()).split()
-        if len(line) < 2 or not line[1].isdigit():
-            return False, "malformed HTTP response"
-        status = int(line[1])
-        if 200 <= status < 400:
-            return True, ""
-        return False, f"HTTP probe failed with statuscode: {status}"
-    finally:
-        writer.close()
 
 
 def _timed_out(handler: Mapping[str, Any]) -> str:

@@ -46,7 +46,7 @@ def sandbox_config(pod: Mapping[str, Any], node: str, ip: str, logs: Path, dns: 
         dns_servers=servers, dns_searches=searches, dns_options=options,
         host_aliases=[(a["ip"], tuple(a.get("hostnames") or ())) for a in spec.get("hostAliases") or ()],
         port_mappings=ports, labels=labels(pod, node), annotations=dict(meta.get("annotations") or {}),
-        host_network=bool(spec.get("hostNetwork")))
+        host_network=bool(spec.get("hostNetwork")), node=node)
 
 
 def labels(pod: Mapping[str, Any], node: str) -> dict[str, str]:

@@ -114,8 +114,19 @@ def container_config(node: NodeContext, pod: Object, container: Object, attempt:
         stdin_once=bool(container.get("stdinOnce")), tty=bool(container.get("tty")),
         run_as_user=context.get("runAsUser"), run_as_group=context.get("runAsGroup"),
         readonly_rootfs=bool(context.get("readOnlyRootFilesystem")), resources=resources(container),
+        **privileges(context),
         labels={**labels(pod, node.name), LABEL_CONTAINER_NAME: container["name"]},
         annotations={ANNOTATION_HASH: spec_hash(container)})
+
+
+def privileges(context: Object) -> dict[str, Any]:
+    """What a securityContext gives and takes, in the CRI's words.  fsGroup is one of the groups."""
+    groups = [*(context.get("supplementalGroups") or ()), *([context["fsGroup"]] if "fsGroup" in context else ())]
+    capabilities = context.get("capabilities") or {}
+    return {"privileged": bool(context.get("privileged")), "supplemental_groups": groups,
+            "no_new_privs": context.get("allowPrivilegeEscalation") is False,
+            "add_capabilities": capabilities.get("add") or (), "drop_capabilities": capabilities.get("drop") or (),
+            "seccomp": (context.get("seccompProfile") or {}).get("type", "")}
 
 
 def pid_mode(pod: Object) -> str:

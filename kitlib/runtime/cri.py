@@ -14,6 +14,8 @@ Every method is a coroutine: the kubelet lives on an event loop, and a runtime t
 
 from __future__ import annotations
 
+import asyncio
+import ssl
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
@@ -61,6 +63,7 @@ class PodSandboxConfig:
     labels: Mapping[str, str] = field(default_factory=dict)
     annotations: Mapping[str, str] = field(default_factory=dict)
     host_network: bool = False
+    node: str = ""  # one runtime serves all nodes of a cluster: whose network it is
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +111,12 @@ class ContainerConfig:
     run_as_user: int | None = None
     run_as_group: int | None = None
     readonly_rootfs: bool = False
+    supplemental_groups: Sequence[int] = ()
+    privileged: bool = False
+    no_new_privs: bool = False  # allowPrivilegeEscalation: false
+    add_capabilities: Sequence[str] = ()  # as in securityContext: NET_ADMIN, or ALL
+    drop_capabilities: Sequence[str] = ()
+    seccomp: str = ""  # RuntimeDefault, or none
     resources: Resources = Resources()
     pid_mode: str = "CONTAINER"  # NamespaceOption.pid: POD (one for all its containers), CONTAINER, NODE, TARGET
     target_id: str = ""  # TARGET: whose process numbers to share
@@ -214,6 +223,15 @@ class RuntimeService(Protocol):
 
     async def port_address(self, sandbox_id: str, port: int) -> tuple[str, int]:
         """Where a port of the Pod can be dialled from this machine (low ports may be mapped to high ones)."""
+        ...
+
+    async def dial(self, host: str, port: int, context: ssl.SSLContext | None = None, *,
+                   node: str = "") -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """A connection to an address of the cluster, as from a node (or from the control plane).  Raises OSError."""
+        ...
+
+    async def port_forward(self, sandbox_id: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """A connection to a port of the Pod, as from inside it.  Raises OSError."""
         ...
 
     async def container_stats(self, container_id: str) -> ContainerStats: ...

@@ -8,11 +8,14 @@ Source: pkg/kubelet/server/server.go (InstallDebuggingHandlers), k8s.io/kubelet/
 
 from __future__ import annotations
 
+import asyncio
+import ssl
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, Protocol
 
 Pod = Mapping[str, Any]
 Options = Mapping[str, Any]
+Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 class ExecSession(Protocol):
@@ -50,6 +53,10 @@ class NodeConnector(Protocol):
         """The streams of a container's own process (PodAttachOptions)."""
         ...
 
-    async def port_address(self, node: str, pod: Pod, port: int) -> tuple[str, int]:
-        """Where this process can dial a port of the Pod."""
+    async def dial(self, node: str, pod: Pod, port: int, context: ssl.SSLContext | None = None) -> Streams:
+        """A connection to a port of the Pod, as the control plane reaches it.  Raises OSError, too."""
+        ...
+
+    async def port_forward(self, node: str, pod: Pod, port: int) -> Streams:
+        """A connection to a port of the Pod, as from inside it.  Raises OSError, too."""
         ...

@@ -36,8 +36,7 @@ async def run(connection: Connection, exchange: Exchange, wanted: Connect, conne
     headers = exchange.request.headers
 
     async def dial(port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        host, mapped = await connector.port_address(wanted.node, wanted.pod, port)
-        return await asyncio.wait_for(asyncio.open_connection(host, mapped), DIAL_TIMEOUT)
+        return await asyncio.wait_for(connector.port_forward(wanted.node, wanted.pod, port), DIAL_TIMEOUT)
 
     if websocket.wanted(headers):
         protocol = websocket.choose(headers, (TUNNELLED, *CHANNELS))

@@ -34,13 +34,13 @@ DIAL_TIMEOUT = 30.0
 async def run(connection: Connection, exchange: Exchange, wanted: Connect, connector: NodeConnector) -> None:
     """Forward one request."""
     options = wanted.options
-    host, port = await connector.port_address(wanted.node, wanted.pod, int(options["port"]))
     context = None
     if options.get("scheme") == "https":
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # a Pod's own certificate proves nothing to us
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     try:
-        reader, writer = await asyncio.wait_for(asyncio.open_connection(host, port, ssl=context), DIAL_TIMEOUT)
+        reader, writer = await asyncio.wait_for(
+            connector.dial(wanted.node, wanted.pod, int(options["port"]), context), DIAL_TIMEOUT)
     except (OSError, asyncio.TimeoutError) as error:
         raise _unreachable(error) from error
     try:

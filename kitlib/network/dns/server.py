@@ -13,8 +13,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+import socket
 import struct
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from ...client.informer import Informer
@@ -27,6 +28,7 @@ PORT = 53
 REBUILD_DELAY = 0.005
 UPSTREAM_TIMEOUT = 2.0
 Address = tuple[str, int]
+Listen = Callable[[str, int, int], Awaitable[socket.socket]]
 
 
 class Responder:
@@ -157,11 +159,29 @@ async def _forward_tcp(data: bytes, server: Address) -> bytes:
         writer.close()
 
 
+async def _listen_here(address: str, port: int, kind: int) -> socket.socket:
+    """A bound socket of this machine's network."""
+    made = socket.socket(socket.AF_INET, kind)
+    try:
+        if kind == socket.SOCK_STREAM:
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        made.setblocking(False)
+        made.bind((address, port))
+    except OSError:
+        made.close()
+        raise
+    return made
+
+
 class DnsServer:
-    """Listens on one address, UDP and TCP.  `follow` keeps its zone up to date."""
+    """Listens on one address, UDP and TCP.  `follow` keeps its zone up to date.
+
+    listen: makes a bound socket from (address, port, kind), wherever the address is.
+    """
 
     def __init__(self, address: str, upstream: Sequence[Address] = (), *, domain: str = DOMAIN,
-                 port: int = PORT) -> None:
+                 port: int = PORT, listen: Listen = _listen_here) -> None:
+        self._listen = listen
         self.address, self.domain = address, domain
         self.port = lowports.reachable(port, lowports.unprivileged_port_start())
         self.responder = Responder(Zone(domain), upstream)
@@ -172,10 +192,11 @@ class DnsServer:
 
     async def start(self) -> None:
         loop = asyncio.get_running_loop()
-        self._tcp = await asyncio.start_server(self._serve, self.address, self.port)
-        self.port = self._tcp.sockets[0].getsockname()[1]
-        self._udp, _ = await loop.create_datagram_endpoint(
-            lambda: _Udp(self.responder), local_addr=(self.address, self.port))
+        tcp = await self._listen(self.address, self.port, socket.SOCK_STREAM)
+        self._tcp = await asyncio.start_server(self._serve, sock=tcp)
+        self.port = tcp.getsockname()[1]
+        udp = await self._listen(self.address, self.port, socket.SOCK_DGRAM)
+        self._udp, _ = await loop.create_datagram_endpoint(lambda: _Udp(self.responder), sock=udp)
 
     async def close(self) -> None:
         if self._timer is not None:
@@ -232,6 +253,15 @@ def host_resolvers(path: str = "/etc/resolv.conf") -> tuple[list[str], list[str]
             elif words[:1] in (["search"], ["domain"]):
                 searches = words[1:]
     return servers, searches
+
+
+def dns_slice(endpoint: str) -> dict[str, Any]:
+    """Its endpoint, where the server listens on an address of its own and rules lead from the Service to it."""
+    ports = [{"name": "dns", "port": PORT, "protocol": "UDP"}, {"name": "dns-tcp", "port": PORT, "protocol": "TCP"}]
+    return {"kind": "EndpointSlice", "apiVersion": "discovery.k8s.io/v1", "addressType": "IPv4",
+            "metadata": {"name": "kube-dns", "namespace": "kube-system",
+                         "labels": {"kubernetes.io/service-name": "kube-dns"}},
+            "endpoints": [{"addresses": [endpoint], "conditions": {"ready": True}}], "ports": ports}
 
 
 def dns_service(address: str) -> dict[str, Any]:

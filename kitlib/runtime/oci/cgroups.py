@@ -97,17 +97,15 @@ def kill(group: str) -> None:
         time.sleep(0.002)
 
 
-def remove(group: str) -> None:
-    """The group with all below it, in every tree, and the parents that are empty then.  A process that has just died
+def remove(group: str, *, parents: bool = True) -> None:
+    """The group with all below it, in every tree, and the parent if it is empty then.  A process that has just died
     may keep its group busy for a moment."""
     for place in list(places(group)):
         for directory, _, _ in os.walk(place, topdown=False):
             _remove(directory, time.monotonic() + _BUSY_SECONDS)
-    parent = os.path.dirname(group)
-    if parent != "/":
-        for place in list(places(parent)):
-            with contextlib.suppress(OSError):  # others are in it
-                os.rmdir(place)
+    for place in list(places(os.path.dirname(group))) if parents else ():
+        with contextlib.suppress(OSError):  # others are in it
+            os.rmdir(place)
 
 
 def _remove(directory: str, deadline: float) -> None:

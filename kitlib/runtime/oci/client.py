@@ -59,10 +59,24 @@ class OciRuntime(ProcessRuntime):
     async def dial(self, host: str, port: int, context: ssl.SSLContext | None = None, *,
                    node: str = "") -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """`asyncio.open_connection`, as seen from a node (or the fabric).  Raises OSError."""
-        opened = await self.open_socket(node)
-        try:
-            await asyncio.get_running_loop().sock_connect(opened, (host, port))
-            return await asyncio.open_connection(sock=opened, ssl=context, server_hostname=host if context else None)
-        except BaseException:
-            opened.close()
-            raise
+        return await _connected(await self.open_socket(node), host, port, context)
+
+    async def port_address(self, sandbox_id: str, port: int) -> tuple[str, int]:
+        """To be dialled, not connected to from the host: the network is another one."""
+        config = await self._sandbox(sandbox_id)
+        return config.ip, port
+
+    async def port_forward(self, sandbox_id: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """As containerd does it: from inside the Pod's network to its own 127.0.0.1."""
+        opened = await self._link.receive("open_pod_socket", sandbox=sandbox_id)
+        return await _connected(opened, "127.0.0.1", port)
+
+
+async def _connected(opened: socket.socket, host: str, port: int,
+                     context: ssl.SSLContext | None = None) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    try:
+        await asyncio.get_running_loop().sock_connect(opened, (host, port))
+        return await asyncio.open_connection(sock=opened, ssl=context, server_hostname=host if context else None)
+    except BaseException:
+        opened.close()
+        raise

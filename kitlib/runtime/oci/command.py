@@ -53,11 +53,8 @@ class Command:
         program = which(argv[0])
         theirs_in, self._stdin = os.pipe2(os.O_CLOEXEC)
         ends = [os.pipe2(os.O_CLOEXEC) for _ in (1, 2)]
-        actions: list[Any] = [(os.POSIX_SPAWN_DUP2, theirs_in, 0)]
-        actions += [(os.POSIX_SPAWN_DUP2, write, stream) for stream, (_, write) in enumerate(ends, start=1)]
         try:
-            self.pid = os.posix_spawn(program, list(argv), dict(env), file_actions=actions, setsid=True,
-                                      setsigdef=_HANDLED)
+            self.pid = spawn(program, argv, env, (theirs_in, ends[0][1], ends[1][1]))
         except BaseException:
             for read, _ in ends:
                 os.close(read)
@@ -116,6 +113,20 @@ class Command:
             self._done(self._code, bytes(self._results[1]), bytes(self._results[2]))
 
 
+class Launcher:
+    """A program that starts another one and ends; the streams are the other one's.  `done` gets its exit code."""
+
+    def __init__(self, argv: Sequence[str], streams: tuple[int, int, int], done: Callable[[int], None]) -> None:
+        self._done = done
+        self.pid = spawn(which(argv[0]), argv, {"PATH": _PATH}, streams)
+
+    def read_reports(self) -> None:
+        """Its exit code is its report."""
+
+    def exited(self, status: int) -> None:
+        self._done(os.waitstatus_to_exitcode(status))
+
+
 class Commands:
     """Starts them.  `home` is the network namespace that the daemon is in when it does nothing else."""
 
@@ -133,6 +144,12 @@ class Commands:
             done(127, b"", f"{argv[0]}: {error.strerror or error}".encode())
             return
         self._reap[command.pid] = command
+
+
+def spawn(program: str, argv: Sequence[str], env: Mapping[str, str], streams: tuple[int, int, int]) -> int:
+    """posix_spawn with standard streams, in a session of its own and with the signals as they are by default."""
+    actions = [(os.POSIX_SPAWN_DUP2, fd, number) for number, fd in enumerate(streams)]
+    return os.posix_spawn(program, list(argv), dict(env), file_actions=actions, setsid=True, setsigdef=_HANDLED)
 
 
 def which(name: str) -> str:

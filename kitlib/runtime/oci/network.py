@@ -68,7 +68,10 @@ class Network:
 
     def open_socket(self, node: str, kind: int) -> int:
         """A socket belongs for ever to the namespace it was made in, whoever uses it."""
-        with inside(self.namespace(node), self.fabric), socket.socket(socket.AF_INET, kind) as made:
+        return self.make_socket(self.namespace(node), kind)
+
+    def make_socket(self, namespace: int, kind: int) -> int:
+        with inside(namespace, self.fabric), socket.socket(socket.AF_INET, kind) as made:
             made.setblocking(False)
             return made.detach()
 
@@ -119,6 +122,12 @@ class Network:
             return _own_namespace()
         finally:
             syscalls.setns(self.fabric, syscalls.CLONE_NEWNET)
+
+    def prepare_pod(self, namespace: int) -> None:
+        """What containerd sets in a Pod's network: low ports and ping for everybody, not for root alone."""
+        with inside(namespace, self.fabric):
+            _set("net/ipv4/ip_unprivileged_port_start", "0")
+            _set("net/ipv4/ping_group_range", "0 2147483647")
 
     def _batch(self, namespace: int, lines: list[str], done: Ready) -> None:
         def ended(code: int, _: bytes, stderr: bytes) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import posixpath
 import signal
+from dataclasses import asdict
 from typing import Any
 
 from kitlib.runtime.cri import ContainerConfig, PodSandboxConfig, RuntimeError_
@@ -89,19 +90,23 @@ def build(image: ImageConfig, config: ContainerConfig, sandbox: PodSandboxConfig
     mounts = _mounts(image, config)
     mounted = {mount["container_path"] for mount in mounts}
     etc = {"/etc/hosts": hosts(sandbox), "/etc/resolv.conf": resolv_conf(sandbox),
-           "/etc/hostname": sandbox.hostname + "\n", "/etc/passwd": _PASSWD, "/etc/group": _GROUP}  # fmt: skip
+           "/etc/hostname": sandbox.hostname + "\n"}  # fmt: skip
+    if not image.layers:
+        etc |= {"/etc/passwd": _PASSWD, "/etc/group": _GROUP}
     argv = command_line(image, config)
     env = environment(image, config, sandbox, own_address=own_address)
     if any("\0" in text for text in (*argv, *env, *env.values())):
         raise RuntimeError_("CreateContainerError", f'container "{config.name}": a zero byte in command, args or env')
     contents = {"host_programs": image.host_programs, "files": dict(image.files), "links": dict(image.links),
-                "directories": list(image.directories)}  # fmt: skip
+                "directories": list(image.directories), "binds": list(image.binds)}  # fmt: skip
+    given = config.run_as_user is not None
     return {
         "argv": argv,
         "env": env,
         "cwd": config.working_dir or image.working_dir or "/",
-        "user": config.run_as_user if config.run_as_user is not None else image.user,
-        "group": config.run_as_group,
+        "user": config.run_as_user if given else image.user,
+        "group": image.group if config.run_as_group is None and not given else config.run_as_group,
+        "security": _security(config),
         "hostname": sandbox.hostname or "localhost",
         "ip": sandbox.ip,
         "dns": {"servers": list(sandbox.dns_servers), "searches": list(sandbox.dns_searches),
@@ -109,6 +114,7 @@ def build(image: ImageConfig, config: ContainerConfig, sandbox: PodSandboxConfig
         "host_network": sandbox.host_network or not sandbox.ip,
         "mounts": mounts,
         "image": contents,
+        "layers": list(image.layers),
         "image_ref": image.repository_digest,
         "etc": {path: text for path, text in etc.items() if path not in mounted},
         "readonly_rootfs": config.readonly_rootfs,
@@ -120,4 +126,12 @@ def build(image: ImageConfig, config: ContainerConfig, sandbox: PodSandboxConfig
         "pid_mode": config.pid_mode,
         "target": config.target_id,
         "memory_limit": config.resources.memory_limit_in_bytes,
+        "resources": asdict(config.resources),
     }
+
+
+def _security(config: ContainerConfig) -> dict[str, Any]:
+    """What only the runtime `oci` can grant or take away."""
+    return {"privileged": config.privileged, "no_new_privileges": config.no_new_privs,
+            "add": list(config.add_capabilities), "drop": list(config.drop_capabilities),
+            "groups": list(config.supplemental_groups), "seccomp": config.seccomp == "RuntimeDefault"}  # fmt: skip

@@ -10,6 +10,7 @@ import asyncio
 import importlib
 import json
 import os
+import ssl
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -145,6 +146,14 @@ class ProcessRuntime:
         self._link.told["set_network_policy"] = {"table": table}
         await self._link.call("set_network_policy", table=table)
 
+    async def dial(self, host: str, port: int, context: ssl.SSLContext | None = None, *,
+                   node: str = "") -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """All nodes' network is this machine's."""
+        return await asyncio.open_connection(host, port, ssl=context)
+
+    async def port_forward(self, sandbox_id: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        return await self.dial(*await self.port_address(sandbox_id, port))
+
     # Containers.
 
     async def create_container(self, sandbox_id: str, config: ContainerConfig) -> str:
@@ -153,8 +162,12 @@ class ProcessRuntime:
         if image is None:
             raise RuntimeError_("CreateContainerError",
                                 f'failed to create containerd container: image "{config.image}": not found')
-        spec = bundle.build(image, config, sandbox, own_address=self.isolation.notifications)
+        spec = self.build(image, config, sandbox)
         return await self._link.call("create_container", sandbox=sandbox_id, config=asdict(config), spec=spec)
+
+    def build(self, image: ImageConfig, config: ContainerConfig, sandbox: PodSandboxConfig) -> dict[str, Any]:
+        """What the daemon starts."""
+        return bundle.build(image, config, sandbox, own_address=self.isolation.notifications)
 
     async def start_container(self, container_id: str) -> None:
         await self._link.call("start_container", container=container_id)
@@ -176,9 +189,7 @@ class ProcessRuntime:
         return ContainerStats(container_id, time.time(), cpu, memory)
 
     async def update_container_resources(self, container_id: str, resources: Resources) -> None:
-        """Only memory is watched here; CPU shares and quota need cgroups (the runtime `oci`)."""
-        await self._link.call("update_container_resources", container=container_id,
-                              memory_limit=resources.memory_limit_in_bytes)
+        await self._link.call("update_container_resources", container=container_id, resources=asdict(resources))
 
     # Exec and attach.
 

@@ -213,6 +213,11 @@ class Container:
             return 0, 0
         return processes.usage(self._members(snapshot or processes.snapshot()))
 
+    @property
+    def is_watched(self) -> bool:
+        """Whether somebody has to look at its memory now and then."""
+        return bool(self.spec["memory_limit"])
+
     def enforce_memory(self, snapshot: dict[int, processes.Process]) -> None:
         """No cgroup here: a container over its limit is killed when the daemon next looks."""
         limit = self.spec["memory_limit"]

@@ -80,13 +80,18 @@ class Daemon:
                 for starting in list(self._reap.values()):
                     starting.read_reports()
             task = self._reap.get(pid)
-            if task is not None:
+            if task is None:
+                self.unknown_child(pid, status)
+            else:
                 task.read_reports()
                 if self._reap.get(pid) is task:  # else it was the one that entered the container, not the program
                     del self._reap[pid]
                     task.exited(status)
         if self._stopping and not self._reap:
             self.loop.stop()
+
+    def unknown_child(self, pid: int, status: int) -> None:
+        """An orphan of some container's, which became ours."""
 
     def _check(self) -> None:
         """Once a second: containers over their memory limit, and whether anybody still needs this daemon."""
@@ -96,7 +101,7 @@ class Daemon:
         idle = time.monotonic() - self._idle_since
         if not self._stopping and (idle > self._idle_seconds or not self._is_reachable()):
             self.shutdown()
-        if any(container.spec["memory_limit"] for container in self.containers.values()):
+        if any(container.is_watched for container in self.containers.values()):
             snapshot = processes.snapshot()
             for container in self.containers.values():
                 container.enforce_memory(snapshot)
@@ -150,9 +155,12 @@ class Daemon:
     def _containers_of(self, sandbox: str) -> list[Container]:
         return [container for container in self.containers.values() if container.sandbox == sandbox]
 
-    def do_hello(self, reply: Reply) -> None:
+    def _refuse_when_stopping(self) -> None:
         if self._stopping:
             raise Refused("RuntimeUnavailable", "the runtime is shutting down")
+
+    def do_hello(self, reply: Reply) -> None:
+        self._refuse_when_stopping()
         reply({"version": VERSION, "pid": os.getpid(), "ephemeral": self._ephemeral,
                "isolation": self.isolation._asdict()})
 
@@ -161,12 +169,16 @@ class Daemon:
                "containers": [container.describe() for container in self.containers.values()]})
 
     def do_run_pod_sandbox(self, reply: Reply, config: dict[str, Any]) -> None:
-        if self._stopping:
-            raise Refused("RuntimeUnavailable", "the runtime is shutting down")
+        self._refuse_when_stopping()
         identity = os.urandom(32).hex()
         space = PodSpace(self.isolation, f"{self._state}/sandboxes/{identity}")
         self.sandboxes[identity] = Sandbox(identity, config, space, self.gate)
         reply(identity)
+
+    def tear_down(self, sandbox: Sandbox, done: Callable[[], None]) -> None:
+        """Everything in it has ended; it may be called again."""
+        sandbox.space.close()
+        done()
 
     def do_stop_pod_sandbox(self, reply: Reply, sandbox: str) -> None:
         if sandbox in self.sandboxes:  # as in the CRI, stopping what is gone is no error
@@ -174,8 +186,9 @@ class Daemon:
 
         def stopped(_: Any) -> None:
             if sandbox in self.sandboxes:
-                self.sandboxes[sandbox].space.close()
-            reply(None)
+                self.tear_down(self.sandboxes[sandbox], lambda: reply(None))
+            else:
+                reply(None)
 
         self._after([container.stop for container in self._containers_of(sandbox)], stopped, 0.0)
 
@@ -183,8 +196,9 @@ class Daemon:
         def removed(_: Any) -> None:
             gone = self.sandboxes.pop(sandbox, None)
             if gone is not None:
-                gone.space.close()
-            reply(None)
+                self.tear_down(gone, lambda: reply(None))
+            else:
+                reply(None)
 
         self._after([self._remover(container) for container in self._containers_of(sandbox)], removed)
 
@@ -195,14 +209,16 @@ class Daemon:
         target = self.container(spec["target"]) if spec["target"] else None
         identity = os.urandom(32).hex()
         directory = f"{self._state}/containers/{identity}"
-        container = Container(identity, place, config, spec, directory, self.loop, self._reap, self.isolation,
-                              self._changed, target)
-        self.containers[identity] = container
+        self.containers[identity] = self.make_container(identity, place, config, spec, directory, target)
         reply(identity)
 
+    def make_container(self, identity: str, place: Sandbox, config: dict[str, Any], spec: dict[str, Any],
+                       directory: str, target: Container | None) -> Container:
+        return Container(identity, place, config, spec, directory, self.loop, self._reap, self.isolation,
+                         self._changed, target)
+
     def do_start_container(self, reply: Reply, container: str) -> None:
-        if self._stopping:
-            raise Refused("RuntimeUnavailable", "the runtime is shutting down")
+        self._refuse_when_stopping()
         self.container(container).start(
             lambda error: reply(Refused("RunContainerError", error) if error else None))
 
@@ -221,8 +237,9 @@ class Daemon:
     def do_container_stats(self, reply: Reply, container: str) -> None:
         reply(self.container(container).usage())
 
-    def do_update_container_resources(self, reply: Reply, container: str, memory_limit: int) -> None:
-        self.container(container).spec["memory_limit"] = memory_limit
+    def do_update_container_resources(self, reply: Reply, container: str, resources: dict[str, int]) -> None:
+        """Only memory is watched here; processor time needs cgroups."""
+        self.container(container).spec["memory_limit"] = resources["memory_limit_in_bytes"]
         reply(None)
 
     def do_set_network_policy(self, reply: Reply, table: dict[str, Any]) -> None:
@@ -232,6 +249,15 @@ class Daemon:
         except ValueError as error:
             raise Refused("InvalidArgument", f"network policy: {error}") from error
         reply(None)
+
+    @staticmethod
+    def clear_leftovers(state: str) -> None:
+        """What a daemon that was killed left behind: processes without a PID namespace, and containers' directories."""
+        for pid in processes.snapshot():
+            if processes.mark_of(pid).startswith(f"{state}/containers/"):
+                processes.send(pid, signal.SIGKILL)
+        remove_tree(f"{state}/containers")
+        remove_tree(f"{state}/sandboxes")
 
     def do_shutdown(self, reply: Reply) -> None:
         reply(None)
@@ -279,15 +305,6 @@ def _only_one(state: str) -> int:
             time.sleep(0.02)
     os.ftruncate(lock, 0)
     return lock
-
-
-def _clear_leftovers(state: str) -> None:
-    """What a daemon that was killed left behind: processes without a PID namespace, and containers' directories."""
-    for pid in processes.snapshot():
-        if processes.mark_of(pid).startswith(f"{state}/containers/"):
-            processes.send(pid, signal.SIGKILL)
-    remove_tree(f"{state}/containers")
-    remove_tree(f"{state}/sandboxes")
 
 
 def _detach() -> int:
@@ -341,13 +358,14 @@ def main(kind: type[Daemon]) -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
     syscalls.prctl(syscalls.PR_SET_NAME, b"kit-runtime\0")
-    _clear_leftovers(state)
+    kind.clear_leftovers(state)
     listener = _listen(path)
     daemon = kind(listener, path, state, ephemeral=options.ephemeral, low_ports=options.low_ports,
                   idle_seconds=options.idle_seconds)
     listener.listen(64)
     _ready(write, f"{state}/daemon.log")
     daemon.loop.run()
+    kind.clear_leftovers(state)
 
 
 if __name__ == "__main__":

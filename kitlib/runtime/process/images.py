@@ -18,7 +18,7 @@ class ImageConfig:
 
     `binds` are (container path, host path), read-only.  `files` and `links` are made in each container; `@ROOT@` in a
     file stands for where the container's root is.  `host_programs`: the host's /usr, /bin and /lib belong to the
-    image.
+    image.  `layers`: directories of this machine that are stacked, the lowest first; such an image has nothing else.
     """
 
     name: str  # docker.io/library/nginx:1.27
@@ -30,11 +30,13 @@ class ImageConfig:
     working_dir: str = "/"
     stop_signal: str = "SIGTERM"
     user: int | None = None
+    group: int | None = None
     host_programs: bool = False
     binds: tuple[tuple[str, str], ...] = ()
     files: Mapping[str, str] = field(default_factory=dict)
     links: Mapping[str, str] = field(default_factory=dict)
     directories: tuple[str, ...] = ()
+    layers: tuple[str, ...] = ()
 
     @property
     def repository_digest(self) -> str:

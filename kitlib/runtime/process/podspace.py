@@ -26,13 +26,17 @@ from kitlib.runtime.process import rootfs, syscalls
 from kitlib.runtime.process.isolation import Isolation
 
 _MOST_ARGUMENTS = 1 << 16
+_FLAGS = {"ipc": syscalls.CLONE_NEWIPC, "uts": syscalls.CLONE_NEWUTS, "net": syscalls.CLONE_NEWNET}
 
 
 class PodSpace:
-    """The namespaces of one sandbox.  `joined(own_pids)` is what a container has to enter, by name."""
+    """The namespaces of one sandbox.  `joined(own_pids)` is what a container has to enter, by name.
 
-    def __init__(self, isolation: Isolation, directory: str) -> None:
-        self._isolation, self._directory = isolation, directory
+    kinds: what all containers share.
+    """
+
+    def __init__(self, isolation: Isolation, directory: str, kinds: tuple[str, ...] = ("ipc", "uts")) -> None:
+        self._isolation, self.directory, self._kinds = isolation, directory, kinds
         self._kept: dict[str, int] = {}
         self._pause = 0
 
@@ -41,14 +45,14 @@ class PodSpace:
         if not self._isolation.namespaces:
             return {}
         if share_pids and not self._pause:
-            self._start_pause()
+            self.start_pause()
         return {name: fd for name, fd in self._kept.items() if share_pids or name != "pid"}
 
     def remember(self, pid: int) -> None:
         """Keep what a container has just been given for those that come after it."""
         if not self._isolation.namespaces:
             return
-        for name in ("ipc", "uts", "user") if self._isolation.user_namespace else ("ipc", "uts"):
+        for name in (*self._kinds, "user") if self._isolation.user_namespace else self._kinds:
             if name not in self._kept:
                 try:
                     self._kept[name] = os.open(f"/proc/{pid}/ns/{name}", os.O_RDONLY | os.O_CLOEXEC)
@@ -64,15 +68,16 @@ class PodSpace:
             os.close(fd)
         self._kept.clear()
         with contextlib.suppress(FileNotFoundError):
-            os.rmdir(self._directory)
+            os.rmdir(self.directory)
 
-    def _start_pause(self) -> None:
+    def start_pause(self) -> None:
+        """Raises OSError."""
         shared = dict(self._kept)
         flags = syscalls.CLONE_NEWNS | syscalls.CLONE_NEWPID
         if not shared:
-            flags |= syscalls.CLONE_NEWIPC | syscalls.CLONE_NEWUTS
+            flags |= sum(_FLAGS[kind] for kind in self._kinds)
             flags |= syscalls.CLONE_NEWUSER if self._isolation.user_namespace else 0
-        os.makedirs(self._directory, exist_ok=True)
+        os.makedirs(self.directory, exist_ok=True)
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         outside = os.geteuid(), os.getegid()
         pid = syscalls.clone(flags)
@@ -80,7 +85,7 @@ class PodSpace:
             try:
                 if flags & syscalls.CLONE_NEWUSER:
                     rootfs.map_user(*outside, 0, 0)
-                _pause(self._directory, theirs)
+                _pause(self.directory, theirs)
             except BaseException as error:
                 theirs.send(str(error).encode())
             finally:
