@@ -372,7 +372,7 @@ def adapter(world: World) -> None:
 
 @exercise(points=2)
 def debug(world: World) -> None:
-    """You asked Pod mute from inside, with tools that it does not have"""
+    """You asked Pod mute from inside, by a container that came late"""
     found = pod(world, "mute")
     entries = found["status"].get("ephemeralContainerStatuses") or []
     if not entries:

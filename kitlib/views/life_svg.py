@@ -14,7 +14,7 @@ from kitlib.trace.podlife import POD, PodLife, Span
 from kitlib.views import theme
 from kitlib.views.pod_svg import state_colour
 
-WIDTH, LEFT, RIGHT = 980, 170, 30
+WIDTH, LEFT, RIGHT = 980, 170, 76
 TOP, ROW, BAR = 74, 34, 24
 EVENT_ROW, MAX_EVENTS = 19, 14
 ROUTINE = ("Pulling", "Pulled", "Created", "Started")   # the bars say that already
@@ -115,6 +115,8 @@ def _bar(axis: Axis, span: Span, y: float, now: float) -> str:
                   if text and len(text) <= fits), "")
     if words:
         parts.append(theme.text(start + 5, y + 16, words, size=11, weight=600))
+    elif end > WIDTH - RIGHT - 1 and len(span.state) < 12:  # the last word of a life, in the margin
+        parts.append(theme.text(end + 4, y + 16, span.state, size=11, weight=600))
     return "".join(parts) + "</g>"
 
 

@@ -19,7 +19,7 @@ from kitlib.views import theme
 
 WIDTH = 980
 PAD, GAP = 24, 14
-BOX_TOP, LINE = 150, 18
+STRIP_TOP, STRIP, LINE = 56, 38, 18
 # One look for each volume, so that lines can be told apart without colour, too.
 LOOKS = (("#0072b2", ""), ("#d55e00", "7 4"), ("#009e73", "2 4"), ("#cc79a7", "10 3 2 3"), ("#e69f00", "4 2"))
 ROLES = {"init": "init container", "sidecar": "sidecar", "main": "container", "debug": "ephemeral container"}
@@ -62,6 +62,12 @@ def shares(pod: Mapping[str, Any]) -> list[str]:
     return found
 
 
+def _strips(pod: Mapping[str, Any]) -> list[list[str]]:
+    """The same in lines of the figure: the processes get one of their own."""
+    words = shares(pod)
+    return [words[:3], words[3:]] if words[3:] else [words]
+
+
 def facts(pod: Mapping[str, Any], role: str, container: Mapping[str, Any]) -> list[str]:
     """What is a container's own, line by line."""
     lines = [container.get("image", "")]
@@ -94,7 +100,8 @@ def render(pod: Mapping[str, Any]) -> str:
     cast, stores, states = roles(pod), volumes(pod), containers(pod)
     rows = max(len(facts(pod, role, c)) + len(mounts(c)) for role, c in cast)
     box_height = 68 + LINE * rows
-    bottom = BOX_TOP + box_height
+    top = STRIP_TOP + STRIP * len(_strips(pod)) + 14
+    bottom = top + box_height
     height = bottom + (142 if stores else 40)
     width = (WIDTH - 2 * PAD - 2 * GAP - GAP * (len(cast) - 1)) / len(cast)
     parts = [_frame(pod, height)]
@@ -102,7 +109,8 @@ def render(pod: Mapping[str, Any]) -> str:
     for index, (role, container) in enumerate(cast):
         x = PAD + GAP + index * (width + GAP)
         parts.append(_wires(container, x, width, bottom, stored, [name for name, _ in stores]))
-        parts.append(_container(pod, role, container, states.get(container["name"], "waiting"), (x, width, box_height)))
+        state = states.get(container["name"], "waiting")
+        parts.append(_container(pod, role, container, state, (x, top, width, box_height)))
     parts += [_store(stored[name], name, kind, LOOKS[i % len(LOOKS)]) for i, (name, kind) in enumerate(stores)]
     name = pod["metadata"]["name"]
     return theme.svg(WIDTH, height, "".join(parts), title=f"Anatomy of Pod {name}", description=describe(pod))
@@ -116,30 +124,28 @@ def _frame(pod: Mapping[str, Any], height: float) -> str:
     parts = [theme.box(PAD / 2, 12, WIDTH - PAD, height - 24, stroke=colour, thick=2.5, radius=14),
              theme.text(PAD + GAP, 40, f"Pod {meta['name']}", size=17, weight=700),
              theme.text(WIDTH - PAD - GAP, 40, f"{phase} on {node}", size=14, anchor="end", weight=700)]
-    y = 56
-    for words in (shares(pod)[:3], shares(pod)[3:]):
-        if words:
-            parts.append(f'<rect x="{PAD + GAP}" y="{y}" width="{WIDTH - 2 * PAD - 2 * GAP}" height="30" rx="15" '
-                         f'fill="{theme.colour("kube-apiserver")}" fill-opacity="0.16" '
-                         f'stroke="{theme.colour("kube-apiserver")}"/>')
-            parts.append(theme.text(WIDTH / 2, y + 20, "shared: " + "  ·  ".join(words), size=13, anchor="middle"))
-            y += 38
+    for number, words in enumerate(_strips(pod)):
+        y = STRIP_TOP + STRIP * number
+        parts.append(f'<rect x="{PAD + GAP}" y="{y}" width="{WIDTH - 2 * PAD - 2 * GAP}" height="30" rx="15" '
+                     f'fill="{theme.colour("kube-apiserver")}" fill-opacity="0.16" '
+                     f'stroke="{theme.colour("kube-apiserver")}"/>')
+        parts.append(theme.text(WIDTH / 2, y + 20, "shared: " + "  ·  ".join(words), size=13, anchor="middle"))
     return "".join(parts)
 
 
 def _container(pod: Mapping[str, Any], role: str, container: Mapping[str, Any], state: str,
-               place: tuple[float, float, float]) -> str:
-    x, width, height = place
+               place: tuple[float, float, float, float]) -> str:
+    x, top, width, height = place
     limit = max(8, int((width - 20) / 6.6))
     colour = state_colour(state)
     dashes = ' stroke-dasharray="6 4"' if role in ("init", "debug") else ""
-    parts = [f'<rect x="{x:g}" y="{BOX_TOP}" width="{width:g}" height="{height:g}" rx="8" class="bg" '
+    parts = [f'<rect x="{x:g}" y="{top}" width="{width:g}" height="{height:g}" rx="8" class="bg" '
              f'stroke="{colour}" stroke-width="2"{dashes}/>',
-             theme.text(x + 10, BOX_TOP + 21, theme.shorten(container["name"], limit - 2), size=14, weight=700),
-             theme.text(x + 10, BOX_TOP + 38, theme.shorten(f"{ROLES[role]}", limit), size=11, cls="dim"),
-             f'<circle cx="{x + 15:g}" cy="{BOX_TOP + 51}" r="5" fill="{colour}"/>',
-             theme.text(x + 26, BOX_TOP + 55, theme.shorten(state, limit - 2), size=12)]
-    y = BOX_TOP + 58
+             theme.text(x + 10, top + 21, theme.shorten(container["name"], limit - 2), size=14, weight=700),
+             theme.text(x + 10, top + 38, theme.shorten(f"{ROLES[role]}", limit), size=11, cls="dim"),
+             f'<circle cx="{x + 15:g}" cy="{top + 51}" r="5" fill="{colour}"/>',
+             theme.text(x + 26, top + 55, theme.shorten(state, limit - 2), size=12)]
+    y = top + 58
     for line in facts(pod, role, container):
         y += LINE
         own = line.startswith("own ")
