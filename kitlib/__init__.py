@@ -30,6 +30,7 @@ _WHERE = {
     "packet_walk": "kitlib.book.session",
     "passage": "kitlib.book.door",
     "pause": "kitlib.cluster.notebook",
+    "policy": "kitlib.book.policy",
     "resume": "kitlib.cluster.notebook",
     "rules": "kitlib.book.session",
     "run_controller": "kitlib.cluster.notebook",
@@ -40,7 +41,7 @@ _WHERE = {
 }
 
 __all__ = ["KitError", "anatomy", "certificate", "cluster", "curl", "dig", "flow", "kubectl", "lab", "load",
-           "packet_walk", "passage", "pause", "resume", "rules", "run_controller", "step", "timeline"]
+           "packet_walk", "passage", "pause", "policy", "resume", "rules", "run_controller", "step", "timeline"]
 
 
 def __getattr__(name: str) -> Any:

@@ -78,6 +78,9 @@ def exchange(one, say):
 def connected_udp(ip, port):
     one = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); one.settimeout(0.5); one.connect((ip, int(port)))
     return exchange(one, lambda: one.send(b"?"))
+def sendmsg(ip, port):
+    one = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); one.settimeout(0.5)
+    return exchange(one, lambda: one.sendmsg([b"a", b"bc"], [], 0, (ip, int(port))))
 def udp_again(ip, port):
     one = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); one.settimeout(0.5)
     one.connect((ip, 9)); one.connect((ip, int(port)))
@@ -131,11 +134,12 @@ def test_udp_is_lost_without_an_error() -> None:
         _, server = await pods.start("server", "python", "python3", "-c", UDP_ECHO)
         mine = pods.next_ip()
         ways = [f"{way},{server},5353" for way in ("udp", "connected_udp", "udp_again")]
-        assert await _client(pods, "before", *ways, ip=pods.next_ip()) == ["answered"] * 3
+        ways.append(f"sendmsg,{server},5353")
+        assert await _client(pods, "before", *ways, ip=pods.next_ip()) == ["answered"] * 4
         await pods.runtime.set_network_policy(table(pods, ingress={server: [{"ports": [["TCP", 5353, 5353]]}]}))
-        assert await _client(pods, "denied", *ways, ip=mine) == ["sent 1, silent"] * 3
+        assert await _client(pods, "denied", *ways, ip=mine) == [*["sent 1, silent"] * 3, "sent 3, silent"]
         await pods.runtime.set_network_policy(table(pods, ingress={server: [{"ports": [["UDP", 5353, 5353]]}]}))
-        assert await _client(pods, "allowed", *ways, ip=mine) == ["answered"] * 3
+        assert await _client(pods, "allowed", *ways, ip=mine) == ["answered"] * 4
 
     run(scenario)
 

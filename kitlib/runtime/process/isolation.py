@@ -182,7 +182,7 @@ Read-only mounts can be written, and all Pods see each other's processes; every 
 10 microseconds more."""
 _WITHOUT_NOTIFICATIONS = """\
 Pods share the host's addresses: two Pods cannot listen on one port of 0.0.0.0, and only programs that read POD_IP \
-listen on their Pod's address."""
+listen on their Pod's address; nothing enforces NetworkPolicies."""
 _WITHOUT_EXECUTION = "The programs of images are kept there and cannot be started: set KIT_HOME elsewhere."
 _WITHOUT_BUSYBOX = "The image busybox runs the host's sh and coreutils instead (Debian: busybox-static)."
 

@@ -37,6 +37,7 @@ _IP_BIND_ADDRESS_NO_PORT = 24
 _HELD, _KNOWN = 32, 4096
 _MAX_DATAGRAM = 65536
 _MSG_FASTOPEN = 0x20000000
+_MSGHDR = 56
 _MMSGHDR, _MAX_MESSAGES = 64, 1024  # sizeof(struct mmsghdr), UIO_MAXIOV
 
 
@@ -272,7 +273,7 @@ class Notifier:
         finally:
             os.close(ours)
 
-    def _sendmsg(self, request: int, pid: int, args: list[int], count: int = 1) -> None:
+    def _sendmsg(self, request: int, pid: int, args: list[int], count: int = 1) -> int | None:
         """Addresses are changed where they are, since the rest of a message (ancillary data, many parts) is not ours.
 
         A struct msghdr begins with a pointer to the address and its length; a struct mmsghdr has a length behind it.
@@ -282,15 +283,30 @@ class Notifier:
             if not name:
                 continue
             raw = self._kernel.read(pid, name, min(length, 128))
-            decided = self._dropped(pid, args[0], raw, socket.SOCK_DGRAM) or sockaddr.on_connect(raw, self._pod)
+            dropped = self._dropped(pid, args[0], raw, socket.SOCK_DGRAM)
+            if dropped and number == 0 and self._kind(pid, args[0], socket.SOCK_DGRAM) == socket.SOCK_DGRAM:
+                return self._size(pid, args[1])  # sent, and lost
+            decided = dropped or sockaddr.on_connect(raw, self._pod)
             if decided.sockaddr is not None:
                 self._kernel.write(pid, name, decided.sockaddr[:length])
             elif decided.outside:
                 self._leave(request, pid, args[0], raw, decided)
         self._kernel.go_on(request)
+        return None
 
-    def _sendmmsg(self, request: int, pid: int, args: list[int]) -> None:
-        self._sendmsg(request, pid, args, args[2] & _INT)
+    def _size(self, pid: int, header: int) -> int:
+        """How many bytes a struct msghdr's parts have."""
+        parts, count = struct.unpack("=QQ", self._kernel.read(pid, header + 16, 16))
+        vector = self._kernel.read(pid, parts, 16 * min(count, _MAX_MESSAGES))
+        return sum(length for _, length in struct.iter_unpack("=QQ", vector))
+
+    def _sendmmsg(self, request: int, pid: int, args: list[int]) -> int | None:
+        """Answered with the number of messages that are on their way; the program comes again with the others."""
+        size = self._sendmsg(request, pid, args, args[2] & _INT)
+        if size is None:
+            return None
+        self._kernel.write(pid, args[1] + _MSGHDR, struct.pack("=I", size))
+        return 1
 
     def _getsockname(self, request: int, pid: int, args: list[int], call: str = "getsockname") -> int | None:
         ours = self._ours(pid, args[0])
