@@ -14,6 +14,7 @@ import pytest
 from proxy_objects import PODS, service, slice_of
 
 from kitlib.book import deck_walks, slides
+from kitlib.cluster import dataplane
 from kitlib.cluster.dataplane import Dataplane
 from kitlib.cluster.embedded import EmbeddedCluster
 from kitlib.cluster.errors import KitError, UsageError
@@ -36,9 +37,10 @@ def pod(name: str, address: str, where: str = "node1", namespace: str = "proxy")
 
 
 class Answers:
-    """A client of a foreign cluster: it lists, and has no ServiceCIDR."""
+    """A client of a foreign cluster: it lists, and has no ServiceCIDR.  config: kube-proxy's, if it can be read."""
 
-    def __init__(self, *objects: dict[str, Any]) -> None:
+    def __init__(self, *objects: dict[str, Any], config: str = "") -> None:
+        self.transport, self.config = self, config
         nodes = [node("node1", "192.0.2.2", "10.244.0.0/24"), node("node2", "192.0.2.3", "10.244.1.0/24")]
         pods = [pod(f"web-{i}", address) for i, address in enumerate(PODS)] + [pod("client", "10.244.1.7", "node2")]
         self.found = {"nodes": nodes, "pods": pods, "services": [o for o in objects if "spec" in o],
@@ -47,7 +49,13 @@ class Answers:
     def list(self, resource: str) -> dict[str, Any]:
         return {"items": self.found[resource]}
 
-    def get(self, *_what: str) -> dict[str, Any]:
+    def get(self, resource: str, *_name: str) -> dict[str, Any]:
+        if resource == "configmaps" and self.config:
+            return {"data": {"config.conf": self.config}}
+        raise StatusError(404, "NotFound", "the server could not find the requested resource")
+
+
+    def request(self, *_what: str) -> dict[str, Any]:
         raise StatusError(404, "NotFound", "the server could not find the requested resource")
 
 
@@ -126,6 +134,30 @@ def test_rules_are_all_of_a_node_or_what_one_service_adds(plane: Dataplane, mode
     assert set(added.splitlines()) <= set(whole.splitlines())
     if mode != "userspace":
         assert len(added) < len(whole)
+
+
+@pytest.mark.parametrize(("config", "mode"), [
+    ("", "iptables"), ('mode: ""\n', "iptables"), ("mode: nftables\n", "nftables"), ('a: b\nmode: "ipvs"\n', "ipvs")])
+def test_the_clusters_own_mode_is_taken_where_none_is_named(config: str, mode: str) -> None:
+    plane = Dataplane(Answers(*WEB, config=config), "proxy")   # type: ignore[arg-type]
+    assert (plane.mode, plane.walk("web").mode) == (mode, mode)
+
+
+@pytest.mark.parametrize("mode", ["iptables", "nftables"])
+def test_rules_that_a_kernel_has_are_walked_like_computed_ones(plane: Dataplane, mode: str,
+                                                               monkeypatch: pytest.MonkeyPatch) -> None:
+    text = plane.rules(mode)
+    monkeypatch.setattr(dataplane, "read", lambda client, node: (mode, text))
+    read, computed = (plane.walk("web", mode=mode, endpoint="web-2", applied=applied) for applied in (True, False))
+    assert (read.computed, computed.computed) == (False, True)
+    assert read.trace == computed.trace
+    assert read.choices == computed.choices
+    assert "read from the node's kernel" in str(WalkFigure(read.json()))
+
+
+def test_a_cluster_without_kernels_of_its_own_has_nothing_to_read(cluster: EmbeddedCluster) -> None:
+    with pytest.raises(KitError, match=r"no rules are applied on node-1: .* \(`kit up --runtime oci` makes some"):
+        Dataplane(cluster.client()).walk("kubernetes", source="node-1", applied=True)
 
 
 # -- figure and text -----------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from proxy_objects import service
 
 from kitlib.network.iptables import RuleContext, Tables
 from kitlib.network.kernel import conntrack, proxy
+from kitlib.network.kernel.fabric import ways
 from kitlib.network.kernel.proxy import RuleProxy
 from kitlib.network.kernel.restore import restore_input
 from kitlib.network.kernel.shell import NodeShell
@@ -65,7 +66,7 @@ class World:
 
     def enter(self, place: str, command: Sequence[str]) -> list[str]:
         self.commands.append(list(command))
-        return self.net.enter(place, command)
+        return self.net.enter(place or "fabric", command)
 
     def proxy(self, mode: str) -> RuleProxy:
         return RuleProxy(mode, self.services, self.slices, self.nodes, NodeShell(runner(self.enter)),  # type: ignore[arg-type]
@@ -256,3 +257,42 @@ def test_a_udp_services_fronts_are_all_its_addresses_and_the_nodes_for_its_node_
     context = RuleContext("node1", node_addresses=["192.0.2.2"])
     found = conntrack.fronts(service_ports([udp, service("tcp", address="10.96.50.8")], []), context)
     assert found == {("10.96.50.1", 53): set(), ("198.51.100.1", 53): set(), ("192.0.2.2", 30053): set()}
+
+
+# -- the fabric's way to load balancers' addresses ------------------------------------------------------------------
+
+
+def balanced(name: str, address: str, *pods: str, **spec: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    made = service(name, address=f"10.96.70.{address[-1]}", type="LoadBalancer", ports=[{"port": 80}], **spec)
+    made["status"] = {"loadBalancer": {"ingress": [{"ip": address}]}}
+    slices = endpoints(*pods)
+    return made, slices | {"metadata": {"name": f"{name}-1", "namespace": "proxy",
+                                        "labels": {"kubernetes.io/service-name": name}}}
+
+
+def test_an_address_goes_to_all_nodes_or_only_where_its_pods_are() -> None:
+    made = [balanced("a", "198.51.100.1", "a1"), balanced("b", "198.51.100.2", "a1", externalTrafficPolicy="Local"),
+            balanced("c", "198.51.100.3", externalTrafficPolicy="Local")]
+    ports = service_ports([s for s, _ in made], [e for _, e in made])
+    assert ways(ports, NODES) == {"198.51.100.1": ["192.0.2.2", "192.0.2.3"], "198.51.100.2": ["192.0.2.2"]}
+
+
+@needs
+def test_the_fabric_follows_pods_of_policy_local_from_node_to_node(net: Net) -> None:
+    async def live() -> None:
+        world = World(net)
+        net.run("fabric", "ip", "addr", "replace", "192.0.2.1/24", "dev", "br0")
+        made, slices = balanced("db", "198.51.100.77", "b1", externalTrafficPolicy="Local")
+        world.services.put(made)
+        world.slices.put(slices)
+        kept = world.proxy("nftables")
+        kept.start(list(NODES), fabric=True)
+        await kept.synced()
+        assert net.ask("fabric", "198.51.100.77", 80) == {"name": "b1", "source": "192.0.2.1"}
+        world.slices.put(balanced("db", "198.51.100.77", "a2", externalTrafficPolicy="Local")[1])
+        await kept.synced()
+        assert net.ask("fabric", "198.51.100.77", 80)["name"] == "a2"
+        await kept.close(clear=True)
+        assert "198.51.100.77" not in net.run("fabric", "ip", "route")
+
+    run(live())

@@ -139,7 +139,7 @@ def flow(target: str, *, namespace: str = "", live: bool = False, seconds: float
     return draw(target, namespace=namespace or "default", cluster=connect(), live=live, seconds=seconds)
 
 
-def packet_walk(destination: str, *, source: str = "", mode: str = "iptables", node: str = "", endpoint: str = "",
+def packet_walk(destination: str, *, source: str = "", mode: str = "", node: str = "", endpoint: str = "",
                 protocol: str = "", namespace: str = "") -> WalkFigure:
     """Which rule takes a packet where: the walk of a connection's first packet through a node's rules, drawn.
 
@@ -147,7 +147,8 @@ def packet_walk(destination: str, *, source: str = "", mode: str = "iptables", n
         kit.packet_walk("node-1:30080", source="203.0.113.9")           a node port, from outside
 
     mode: iptables, nftables, ipvs or userspace; for every mode the rules are worked out from the API's objects, so it
-    makes no difference which one the cluster uses.  endpoint: let chance choose this one (a Pod or an address).
+    makes no difference which one the cluster uses ("": its own, if it has rules, else iptables).
+    endpoint: let chance choose this one (a Pod or an address).
     namespace: of short names; by default that of the lab begun last.  Raises KitError in one sentence.
     """
     from kitlib.views.walk_figure import WalkFigure
@@ -157,7 +158,7 @@ def packet_walk(destination: str, *, source: str = "", mode: str = "iptables", n
     return WalkFigure(walk.json())
 
 
-def rules(mode: str = "iptables", *, node: str = "", service: str = "", namespace: str = "") -> str:
+def rules(mode: str = "", *, node: str = "", service: str = "", namespace: str = "") -> str:
     """A node's rules as text, in the form of the mode's own tools; with service only what that Service adds."""
     return _dataplane(namespace).rules(mode, node, service)
 

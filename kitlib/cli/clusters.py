@@ -31,6 +31,8 @@ def register(commands: Commands) -> None:
                                                        "ingress controller")
     up.add_argument("--audit", action=argparse.BooleanOptionalAction,
                     help="log every request to the API in the cluster's audit.log")
+    up.add_argument("--proxy-mode", choices=("userspace", "iptables", "nftables", "ipvs"), default="",
+                    help="how kube-proxy works (default: the best one for the nodes; ipvs is only read and walked)")
     up.add_argument("--port", type=_port, metavar="P", help="listen on this port of 127.0.0.1 (default: any free one)")
     up.add_argument("--runtime", choices=("auto", "process", "oci", "simulated"), default="auto",
                     help="what runs containers: process needs no privileges; oci makes real containers, as root; "
@@ -70,7 +72,7 @@ def _settings(arguments: argparse.Namespace, cluster: EmbeddedCluster) -> Settin
     """None when nothing was asked for: then all stays as it was."""
     asked = (arguments.nodes, arguments.simulated_nodes, arguments.port, arguments.audit)
     if all(value is None for value in asked) and arguments.runtime == "auto" and not (
-            arguments.ephemeral or arguments.bare or arguments.parent_pid):
+            arguments.ephemeral or arguments.bare or arguments.parent_pid or arguments.proxy_mode):
         return None
     old = cluster.directory.read_config()
     nodes = arguments.nodes if arguments.nodes is not None else old.get("nodes", 3)
@@ -83,7 +85,7 @@ def _settings(arguments: argparse.Namespace, cluster: EmbeddedCluster) -> Settin
     if simulated is None:
         simulated = old.get("simulatedNodes", 0)
     return Settings(nodes, simulated, arguments.ephemeral, arguments.port or 0, arguments.parent_pid,
-                    arguments.bare or old.get("bare", False), arguments.audit, runtime)
+                    arguments.bare or old.get("bare", False), arguments.audit, runtime, arguments.proxy_mode)
 
 
 def run_down(arguments: argparse.Namespace) -> int | None:

@@ -6,7 +6,8 @@
     kit walk node-1:30080 --from 203.0.113.9        from outside to a node port
     kit walk web --mode nftables --svg walk.svg     drawn
 
-The rules are computed from the API's Services and EndpointSlices, so every mode can be read on every cluster.
+The rules are computed from the API's Services and EndpointSlices, so every mode can be read on every cluster;
+--applied reads those of a node's own kernel instead.
 """
 
 from __future__ import annotations
@@ -35,7 +36,9 @@ def register(commands: Commands) -> None:
     walk.add_argument("--protocol", choices=("tcp", "udp", "sctp"), default="", help="default: the Service's, else tcp")
     walk.add_argument("--svg", type=Path, metavar="FILE", help="write the figure to a file")
     for parser in (rules, walk):
-        parser.add_argument("--mode", choices=MODES, default="iptables", help="default: iptables")
+        parser.add_argument("--mode", choices=MODES, default="", help="default: the cluster's own if it has rules, "
+                                                                     "else iptables")
+        parser.add_argument("--applied", action="store_true", help="what the node's kernel really has (oci, as root)")
         parser.add_argument("--node", metavar="NODE", default="", help="whose rules (default: the source's, else the "
                                                                        "first node's)")
         parser.add_argument("-n", "--namespace", help="of short names (else the kubeconfig's)")
@@ -43,13 +46,17 @@ def register(commands: Commands) -> None:
 
 def run_rules(arguments: argparse.Namespace) -> int | None:
     plane = _dataplane(arguments)
-    text = plane.rules(arguments.mode, arguments.node, arguments.service)
     node = plane.context(arguments.node).node
+    if arguments.applied:
+        mode, text = plane.applied(node)
+    else:
+        mode, text = plane.mode_for(arguments.mode), plane.rules(arguments.mode, node, arguments.service)
     if arguments.json:
-        print_json({"mode": arguments.mode, "node": node, "service": arguments.service, "computed": True,
+        print_json({"mode": mode, "node": node, "service": arguments.service, "computed": not arguments.applied,
                     "rules": text})
         return None
-    note(f"{arguments.mode} rules of {node}, computed from the API's Services and EndpointSlices.")
+    note(f"{mode} rules of {node}, " + ("read from its kernel." if arguments.applied else
+                                        "computed from the API's Services and EndpointSlices."))
     print(text, end="")
     return None
 
@@ -59,7 +66,7 @@ def run_walk(arguments: argparse.Namespace) -> int | None:
 
     figure = WalkFigure(_dataplane(arguments).walk(
         arguments.destination, source=arguments.source, mode=arguments.mode, node=arguments.node,
-        endpoint=arguments.endpoint, protocol=arguments.protocol).json())
+        endpoint=arguments.endpoint, protocol=arguments.protocol, applied=arguments.applied).json())
     if arguments.svg:
         arguments.svg.write_text(figure.svg, encoding="utf-8")
         note(f"wrote {arguments.svg}")

@@ -42,6 +42,7 @@ from kitlib.cluster.kitapi import PREFIX, KitApi
 from kitlib.cluster.loops import control_loops
 from kitlib.cluster.nodes import Nodes
 from kitlib.cluster.power import Power
+from kitlib.cluster.proxymode import choose
 from kitlib.cluster.readdress import readdress
 from kitlib.network.addresses import NoFreeSlice, Slice, lease_slice
 from kitlib.node.connector import KubeletConnector
@@ -70,6 +71,7 @@ class Assembly:
         self.driver: Driver | None = None
         self.nodes: Nodes | None = None
         self._expiry: asyncio.TimerHandle | None = None
+        self.proxy_mode = ""
         self.audit = AuditLog(directory.audit) if config["audit"] else None
 
     async def start(self) -> None:
@@ -88,7 +90,8 @@ class Assembly:
         self.is_new = self.store.revision == 0
         self.store.attach(self.loop)
         self.slice = self._lease_slice(self.store)
-        self.network = await networks.make(self.slice, self.helpers)
+        self.proxy_mode = await asyncio.to_thread(choose, config["proxyMode"], config["runtime"])
+        self.network = await networks.make(self.slice, self.helpers, self.proxy_mode)
         addresses = self.network.addresses
         inside, port = addresses.node_ip(0), self.network.api_port(self.listener.getsockname()[1])
         self.listeners = [self.listener, await self.network.listen(inside, port)]
@@ -122,7 +125,7 @@ class Assembly:
         self.manager = Manager(self.client, self.clock, leases=True)
         sign = csr.signer(self.keys.ca, pki.directory_key(self.keys.ca))
         loops = control_loops(self.keys.ca.read_text(), str(self.directory.path / "volumes"), sign,
-                              self.slice.load_balancer_cidr)
+                              self.network.addresses.load_balancer_cidr)
         for controller, agent in loops:
             self.manager.add(controller, agent)
         if not self.config["bare"]:
@@ -207,7 +210,8 @@ class Assembly:
         return {"name": self.directory.name, "backend": "embedded", "pid": os.getpid(), "server": self.server,
                 "kubeconfig": str(self.directory.kubeconfig), "helpers": self.helpers.pids(),
                 "ephemeral": self.config["ephemeral"], "bare": self.config["bare"],
-                "audit": self.audit is not None,
+                "audit": self.audit is not None, "proxyMode": self.proxy_mode, "namespaces": self.network.namespaces,
+                "fabric": self.network.fabric,
                 "nodes": [{"name": name, "kind": kind, "ready": True} for kind, found in kinds for name in found],
                 "notes": self.notes}
 

@@ -10,16 +10,21 @@ where the kernel lacks what the mode needs, or where nobody lets us look into th
 from __future__ import annotations
 
 import ipaddress
+import re
+from contextlib import suppress
+from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 from kitlib.client import Client
+from kitlib.cluster.applied import read
 from kitlib.cluster.errors import KitError, UsageError
 from kitlib.network.iptables import RuleContext
 from kitlib.network.rules import MODES, rules_text
 from kitlib.network.service_ports import ServicePort, service_ports
 from kitlib.network.userspace import ZONE, ProxyNode
 from kitlib.network.walk.packet import Packet
-from kitlib.network.walk.walk import Walk, take, walker, with_pods
+from kitlib.network.walk.walk import Walk, reader, take, walker, with_pods
 from kitlib.objects.errors import StatusError
 
 Object = dict[str, Any]
@@ -30,7 +35,7 @@ class Dataplane:
     """One look at a cluster.  namespace: where a short Service or Pod name is looked for."""
 
     def __init__(self, client: Client, namespace: str = "default") -> None:
-        self.namespace = namespace
+        self._client, self.namespace = client, namespace
         self.services, self.slices, self.pods, nodes = (
             client.list(resource)["items"] for resource in ("services", SLICES, "pods", "nodes"))
         self.nodes = {node["metadata"]["name"]: node for node in nodes}
@@ -41,6 +46,24 @@ class Dataplane:
         self.ports = service_ports(self.services, self.slices)
         self.proxied = [ProxyNode(name, address, self.nodes[name]["spec"].get("podCIDR", ""), self._zone(name))
                         for name, address in sorted(self.addresses.items())]
+
+    @cached_property
+    def mode(self) -> str:
+        """The mode in which this cluster's kube-proxy works, as far as can be found out."""
+        with suppress(StatusError):   # only our own clusters have that path
+            return str(self._client.transport.request("GET", "/kit/status")["proxyMode"])
+        with suppress(StatusError):   # kubeadm's, and so kind's
+            config = self._client.get("configmaps", "kube-system", "kube-proxy")["data"].get("config.conf", "")
+            found = re.search(r'^mode: "?(\w+)', config, re.M)
+            return found[1] if found else "iptables"
+        return "iptables"
+
+    def mode_for(self, asked: str) -> str:
+        """asked; else the cluster's own if it has rules to show, else iptables."""
+        mode = asked or self.mode
+        if mode not in MODES:
+            raise UsageError(f'"{mode}" is no mode of kube-proxy; there is {", ".join(MODES)}.')
+        return mode if asked or mode != "userspace" else "iptables"
 
     # -- rules ----------------------------------------------------------------------------------------
 
@@ -56,11 +79,15 @@ class Dataplane:
     def _zone(self, node: str) -> str:
         return str((self.nodes[node]["metadata"].get("labels") or {}).get(ZONE, ""))
 
-    def rules(self, mode: str = "iptables", node: str = "", service: str = "") -> str:
-        """The rules' text.  service: only what "namespace/name" (or "name") adds."""
-        check_mode(mode)
+    def rules(self, mode: str = "", node: str = "", service: str = "") -> str:
+        """The rules' text.  mode: "" for the cluster's own.  service: only what "namespace/name" (or "name") adds."""
+        mode = self.mode_for(mode)
         ports = self._ports_of(service) if service else self.ports
         return rules_text(mode, ports, self.context(node), nodes=self.proxied, added_only=bool(service))
+
+    def applied(self, node: str) -> tuple[str, str]:
+        """(mode, text) of the rules that the node's kernel has."""
+        return read(self._client, node)
 
     def _ports_of(self, service: str) -> list[ServicePort]:
         namespace, name = self._split(service)
@@ -97,29 +124,34 @@ class Dataplane:
 
     # -- walks ----------------------------------------------------------------------------------------
 
-    def walk(self, destination: str, *, source: str = "", mode: str = "iptables", node: str = "", endpoint: str = "",
-             protocol: str = "") -> Walk:
+    def walk(self, destination: str, *, source: str = "", mode: str = "", node: str = "", endpoint: str = "",
+             protocol: str = "", applied: bool = False) -> Walk:
         """The walk of a connection's first packet.
 
         destination: "web", "web:80", "web.shop:http", "10.96.0.5:80", "node-1:30080".
         source: a Pod, a node or an address; by default a Pod of the namespace that is no endpoint, else the node.
         node: whose rules; by default those of the source's node.
         endpoint: let chance choose this one: a Pod's name, "ip" or "ip:port".
+        applied: through the rules that the node's kernel has (applied.py), in the mode that it runs.
         """
-        check_mode(mode)
+        mode = self.mode_for(mode)
         address, number, protocol = self._destination(destination, protocol)
         where, sent_from, kind = self._source(source, node, address, number)
         context = self.context(where)
         packet = Packet(sent_from, address, number, protocol, from_node=kind == "node", from_pod=kind == "pod",
                         local=tuple(context.node_addresses))
-        run = walker(mode, self.ports, context, self.proxied)
+        if applied:
+            mode, text = self.applied(where)
+            run = reader(mode, text)
+        else:
+            run = walker(mode, self.ports, context, self.proxied)
         try:
             walk = take(mode, where, packet, run, self.ports, self._endpoint(endpoint))
         except ValueError as error:
             raise UsageError(f"{error}.") from error
         names = self._pod_addresses()
         shown = {"node": f"node {where}", "pod": f"Pod {names.get(sent_from, '')}", "outside": "outside the cluster"}
-        return with_pods(walk, names, shown[kind])
+        return with_pods(replace(walk, computed=not applied), names, shown[kind])
 
     def _pod_addresses(self) -> dict[str, str]:
         return {ip: f"{pod['metadata']['namespace']}/{pod['metadata']['name']}" for pod in self.pods
@@ -205,11 +237,6 @@ class Dataplane:
         if not endpoint or _is_address(endpoint.partition(":")[0]):
             return endpoint
         return _pod_ip(self._pod(endpoint))
-
-
-def check_mode(mode: str) -> None:
-    if mode not in MODES:
-        raise UsageError(f'"{mode}" is no mode of kube-proxy; there is {", ".join(MODES)}.')
 
 
 def internal_ip(node: Object) -> str:

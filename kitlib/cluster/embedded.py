@@ -132,10 +132,15 @@ class EmbeddedCluster(Cluster):
                                       bare=old.get("bare", False))
         runtime = old.get("runtime", "process") if wanted.runtime == "auto" else wanted.runtime
         self._can_run(runtime, old)
+        if wanted.proxy_mode:
+            from kitlib.cluster.proxymode import choose
+
+            choose(wanted.proxy_mode, runtime)   # refuses before anything is remembered
         config = {"name": self.name, "runtime": runtime, "nodes": wanted.nodes,
                   "simulatedNodes": wanted.simulated_nodes,
                   "ephemeral": wanted.ephemeral, "parentPid": wanted.parent_pid, "bare": wanted.bare,
                   "audit": old.get("audit", False) if wanted.audit is None else wanted.audit,
+                  "proxyMode": wanted.proxy_mode or old.get("proxyMode", ""),
                   "port": wanted.port or old.get("port", 0), "portWanted": bool(wanted.port),
                   "slice": old.get("slice"), "token": old.get("token") or secrets.token_urlsafe(24)}
         write_private(self.directory.config, json.dumps(config, indent=1))
@@ -163,6 +168,9 @@ class EmbeddedCluster(Cluster):
         if have != [settings.nodes, settings.simulated_nodes]:
             raise UsageError(f'Cluster "{self.name}" is running with {have[0]} nodes and {have[1]} simulated ones; '
                              f"`kit down --name {self.name}` first, then `kit up` with other numbers.")
+        if settings.proxy_mode not in ("", state.get("proxyMode")):
+            raise UsageError(f'Cluster "{self.name}" is running with proxy mode {state.get("proxyMode")}; '
+                             f"`kit down --name {self.name}` first.")
         if settings.audit not in (None, state["audit"]):
             raise UsageError(f'Cluster "{self.name}" is running {"with" if state["audit"] else "without"} an audit '
                              f"log; `kit down --name {self.name}` first.")

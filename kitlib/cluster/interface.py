@@ -26,6 +26,7 @@ class Settings:
     bare: no add-ons, that is no default StorageClass or IngressClass and no ingress controller.
     audit: every request to the API leaves a line in audit.log; None: as last time, at first not.
     runtime: process or oci; auto: as last time, at first process.
+    proxy_mode: how kube-proxy works, userspace, iptables or nftables; "": as last time, at first the best one.
     """
 
     nodes: int = 3
@@ -36,6 +37,7 @@ class Settings:
     bare: bool = False
     audit: bool | None = None
     runtime: str = "auto"
+    proxy_mode: str = ""
 
 
 @dataclass(slots=True)

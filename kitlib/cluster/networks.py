@@ -17,7 +17,6 @@ from typing import Any, Protocol
 
 from kitlib.client import Client, EventRecorder, Manager
 from kitlib.network.addresses import Addresses, PrivateAddresses, Slice
-from kitlib.network.kernel import modes
 from kitlib.network.kernel.policies import NodePolicies
 from kitlib.network.kernel.proxy import RuleProxy
 from kitlib.network.kernel.shell import NodeShell
@@ -25,7 +24,8 @@ from kitlib.network.kubeproxy import KubeProxy
 from kitlib.network.policy.model import World
 from kitlib.network.proxy.client import ProxyProcess
 from kitlib.objects.clock import Clock
-from kitlib.runtime.oci.client import OciRuntime
+from kitlib.runtime.cri import RuntimeError_
+from kitlib.runtime.oci.client import OciRuntime, Ran
 
 log = logging.getLogger("kit")
 
@@ -45,6 +45,8 @@ class ClusterNetwork(Protocol):
     """enforce: puts NetworkPolicies into the nodes' kernels, where there are such."""
 
     addresses: Addresses
+    namespaces: dict[str, str]   # node → a file for `nsenter --net=FILE`; empty where the nodes are this machine
+    fabric: str                  # the same for what lies between them
     policies: Policies | None
     enforce: Callable[[World], Awaitable[None]] | None
 
@@ -72,6 +74,8 @@ class ClusterNetwork(Protocol):
 class HostNetwork:
     def __init__(self, addresses: Slice, proxy: ProxyProcess) -> None:
         self.addresses: Addresses = addresses
+        self.namespaces: dict[str, str] = {}
+        self.fabric = ""
         self.policies: Policies | None = None
         self.enforce: Callable[[World], Awaitable[None]] | None = None
         self._process = proxy
@@ -106,19 +110,24 @@ class HostNetwork:
 
 
 class OwnNetwork:
-    def __init__(self, runtime: OciRuntime) -> None:
-        self._runtime = runtime
+    """mode: kube-proxy's."""
+
+    def __init__(self, runtime: OciRuntime, mode: str) -> None:
+        self._runtime, self._mode = runtime, mode
         self._private = PrivateAddresses()
         self.addresses: Addresses = self._private
         self.policies: Policies | None = None
-        self._paths: dict[str, str] = {}
-        self._shell = NodeShell(runtime.run_in_node)
-        self.enforce: Callable[[World], Awaitable[None]] | None = NodePolicies(self._shell, lambda: self._paths).apply
+        self.namespaces: dict[str, str] = {}
+        self.fabric = ""
+        self._shell = NodeShell(self._run)
+        self.enforce: Callable[[World], Awaitable[None]] | None = NodePolicies(
+            self._shell, lambda: self.namespaces).apply
         self._rules: RuleProxy | None = None
 
     async def set_up(self) -> None:
         here = self._private
         await self._runtime.set_up_network(here.node_ip(0), here.node_prefix, here.service_cidr)
+        self.fabric = await self._runtime.namespace_path("")
 
     def api_port(self, outside: int) -> int:
         return API_PORT
@@ -128,22 +137,29 @@ class OwnNetwork:
 
     async def add_node(self, name: str, index: int) -> None:
         await self._runtime.add_node(name, self.addresses.node_ip(index), self.addresses.pod_cidr(index))
-        self._paths[name] = await self._runtime.namespace_path(name)
+        self.namespaces[name] = await self._runtime.namespace_path(name)
 
     async def start_proxy(self, manager: Manager, client: Client, clock: Clock, nodes: Sequence[str]) -> None:
         services, slices, known = (manager.informer(name) for name in ("services", SLICES, "nodes"))
-        mode = await asyncio.to_thread(modes.best)
-        self._rules = RuleProxy(mode, services, slices, known, self._shell, self._proxy_in,
+        self._rules = RuleProxy(self._mode, services, slices, known, self._shell, self._proxy_in,
                                 cluster_cidr=self._private.cluster_cidr, service_cidr=self._private.service_cidr)
-        self._rules.start(nodes)
-        await self._rules.synced()
+        for name in nodes:
+            await self._rules.clear_other_modes(name)
+        self._rules.start(nodes, fabric=True)
+        await self._rules.tried()
+
+    async def _run(self, node: str, command: Sequence[str], stdin: str) -> Ran:
+        try:
+            return await self._runtime.run_in_node(node, command, stdin)
+        except RuntimeError_ as error:   # the daemon has gone, or does not know the node: it is tried again
+            return Ran(1, "", error.message)
 
     def served(self) -> list[dict[str, Any]]:
         return []
 
     def _proxy_in(self, node: str) -> ProxyProcess:
         """A proxy process in a node: for the mode userspace, and for the health checks of the others."""
-        return ProxyProcess(enter=lambda command: ["nsenter", f"--net={self._paths[node]}", *command])
+        return ProxyProcess(enter=lambda command: ["nsenter", f"--net={self.namespaces[node]}", *command])
 
     async def close(self) -> None:
         if self._rules is not None:
@@ -163,11 +179,14 @@ def bound(made: socket.socket, address: str, port: int) -> socket.socket:
     return made
 
 
-async def make(slice_: Slice, helpers: Any) -> ClusterNetwork:
-    """The network of a cluster, as its runtime has it.  Raises RuntimeError_ or OSError."""
+async def make(slice_: Slice, helpers: Any, mode: str) -> ClusterNetwork:
+    """The network of a cluster, as its runtime has it.  mode: kube-proxy's, where every node has one of its own.
+
+    Raises RuntimeError_ or OSError.
+    """
     if not helpers.wanted or helpers.kind == "process":
         return HostNetwork(slice_, helpers.proxy)
     runtime = await helpers.runtime()
-    network = OwnNetwork(runtime)
+    network = OwnNetwork(runtime, mode)
     await network.set_up()
     return network

@@ -42,6 +42,8 @@ class Addresses(Protocol):
     def kubernetes_ip(self) -> str: ...
     @property
     def dns_ip(self) -> str: ...
+    @property
+    def load_balancer_cidr(self) -> str: ...
 
     def node_ip(self, index: int) -> str: ...
 
@@ -55,6 +57,7 @@ class PrivateAddresses:
     kubernetes_ip = "10.96.0.1"
     dns_ip = "10.96.0.10"
     cluster_cidr = "10.244.0.0/16"
+    load_balancer_cidr = "10.64.0.0/24"   # routed to the nodes, address by address (kernel/fabric.py)
     node_prefix = 16
 
     def node_ip(self, index: int) -> str:

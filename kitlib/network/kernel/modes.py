@@ -19,7 +19,6 @@ from ..service_ports import ProxyEndpoint, ServicePort
 from .restore import restore_input
 from .transaction import NOTHING, transaction
 
-BEST_FIRST = ("nftables", "iptables", "userspace")
 _SECONDS = 10.0
 
 
@@ -33,20 +32,17 @@ class Mode(NamedTuple):
 
 def modes() -> list[Mode]:
     """All four, best first."""
-    return [_tried("nftables", ["nft", "-f", "-"], _nftables(), ["nft", "--version"]),
-            _tried("iptables", ["iptables-restore", "--noflush"], _iptables(), ["iptables", "--version"]),
-            Mode("userspace", True, "a process copies bytes"), _ipvs()]
+    return [trial() for trial in _TRIALS.values()]
 
 
 def best() -> str:
     """The mode for nodes whose kernels are ours."""
-    found = {mode.name: mode.applied for mode in modes()}
-    return next(name for name in BEST_FIRST if found[name])
+    return next(name for name, trial in _TRIALS.items() if trial().applied)
 
 
 def why_not(name: str) -> str:
     """Why this mode cannot be applied here, in a sentence; "" if it can."""
-    mode = next(mode for mode in modes() if mode.name == name)
+    mode = _TRIALS[name]()
     return "" if mode.applied else mode.detail
 
 
@@ -83,9 +79,18 @@ def _sample() -> tuple[list[ServicePort], RuleContext]:
     return [web, free, none], RuleContext("probe", node_addresses=["192.0.2.1"], nfacct=False)
 
 
-def _nftables() -> str:
-    return transaction(NOTHING, nftables.table(*_sample()))
+def _nftables() -> Mode:
+    text = transaction(NOTHING, nftables.table(*_sample()))
+    return _tried("nftables", ["nft", "-f", "-"], text, ["nft", "--version"])
 
 
-def _iptables() -> str:
-    return restore_input(Tables(), iptables.rules(*_sample()))
+def _iptables() -> Mode:
+    text = restore_input(Tables(), iptables.rules(*_sample()))
+    return _tried("iptables", ["iptables-restore", "--noflush"], text, ["iptables", "--version"])
+
+
+def _userspace() -> Mode:
+    return Mode("userspace", True, "a process copies bytes")
+
+
+_TRIALS = {"nftables": _nftables, "iptables": _iptables, "userspace": _userspace, "ipvs": _ipvs}

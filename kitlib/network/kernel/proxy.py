@@ -19,6 +19,7 @@ from ...client.informer import Informer
 from ..iptables import RuleContext
 from ..service_ports import ServicePort, service_ports
 from ..userspace import ZONE
+from .fabric import PLACE, BalancerRoutes
 from .node import NewListening, Rules, parts
 from .shell import CommandFailed, NodeShell
 
@@ -45,13 +46,15 @@ class RuleProxy:
         self._generation, self._ports = 0, (-1, list[ServicePort]())
         self._keepers: dict[str, _Keeper] = {}
 
-    def start(self, names: Sequence[str]) -> None:
-        """Begin to keep these nodes' rules."""
+    def start(self, names: Sequence[str], *, fabric: bool = False) -> None:
+        """Begin to keep these nodes' rules.  fabric: and the routes of what lies between them (fabric.py)."""
         for informer in (self._services, self._slices):
             informer.add_handler(lambda kind, old, new: self.changed())
         self._nodes.add_handler(self._node_changed)
         for name in names:
             self.add(name)
+        if fabric:
+            self._keepers[PLACE] = _Keeper(PLACE, [BalancerRoutes(self._shell, self._addresses)], self._wanted)
 
     def add(self, name: str) -> None:
         self._keepers[name] = _Keeper(name, parts(self.mode, self._shell, name, self._new), self._wanted)
@@ -83,6 +86,10 @@ class RuleProxy:
         for keeper in list(self._keepers.values()):
             await keeper.reached(generation)
 
+    async def tried(self) -> None:
+        """Until every node has been tried once, successfully or not; a node without an address counts as tried."""
+        await asyncio.gather(*(keeper.tried.wait() for keeper in self._keepers.values()))
+
     def status(self) -> dict[str, Any]:
         return {"mode": self.mode, "nodes": {name: keeper.status() for name, keeper in self._keepers.items()}}
 
@@ -95,10 +102,16 @@ class RuleProxy:
         """Generation, ports and context; no context while the node has no address."""
         if self._ports[0] != self._generation:
             self._ports = self._generation, service_ports(self._services.list(), self._slices.list())
-        node = self._nodes.get(name)
-        address, zone = _facts(node)
-        context = RuleContext(name, self._cluster_cidr, self._service_cidr, [address], zone) if address else None
+        address, zone = _facts(self._nodes.get(name))
+        there = [address] if address else []
+        known = there or name == PLACE
+        context = RuleContext(name, self._cluster_cidr, self._service_cidr, there, zone) if known else None
         return self._generation, self._ports[1], context
+
+
+    def _addresses(self) -> dict[str, str]:
+        facts = {name: _facts(self._nodes.get(name))[0] for name in self._keepers if name != PLACE}
+        return {name: address for name, address in facts.items() if address}
 
 
 def _facts(node: Mapping[str, Any] | None) -> tuple[str, str]:
@@ -115,7 +128,7 @@ class _Keeper:
 
     def __init__(self, name: str, rules: Sequence[Rules],
                  wanted: Callable[[str], tuple[int, list[ServicePort], RuleContext | None]]) -> None:
-        self.wake = asyncio.Event()
+        self.wake, self.tried = asyncio.Event(), asyncio.Event()
         self.wake.set()
         self._name, self._parts, self._wanted = name, rules, wanted
         self._reached, self._seconds, self._error, self._failures = -1, 0.0, "", 0
@@ -132,6 +145,7 @@ class _Keeper:
             await asyncio.sleep(SYNC_DELAY)   # several changes of one moment become one update
             self.wake.clear()
             await self._sync()
+            self.tried.set()
 
     def _patience(self) -> float:
         return RETRY_SECONDS[min(self._failures, len(RETRY_SECONDS)) - 1] if self._failures else RESYNC_SECONDS

@@ -15,7 +15,8 @@ from typing import Any
 from .. import iptables as iptables_rules
 from .. import ipvs as ipvs_rules
 from .. import nftables as nftables_rules
-from ..iptables import RuleContext
+from ..iptables import RuleContext, Tables
+from ..nftables import Table
 from ..rules import MODES
 from ..service_ports import ServicePort
 from ..userspace import ProxyNode, desired_state
@@ -90,6 +91,16 @@ def walker(mode: str, ports: Sequence[ServicePort], context: RuleContext, nodes:
         listeners = desired_state(ports, nodes, nowhere=None)
         return lambda packet, choose: userspace.walk(listeners, packet, choose, clients)
     raise ValueError(f'"{mode}" is no mode of kube-proxy; there is {", ".join(MODES)}')
+
+
+def reader(mode: str, text: str, clients: iptables.Clients | None = None) -> Callable[[Packet, Chooser], Trace]:
+    """How a packet walks through rules that a kernel has.  text: of `iptables-save`, or `nft list table ip kube-proxy`.
+    """
+    if mode == "iptables":
+        tables = Tables.parse(text)
+        return lambda packet, choose: iptables.walk(tables, packet, choose, clients)
+    table = Table.parse(text)
+    return lambda packet, choose: nftables.walk(table, packet, choose, clients)
 
 
 def take(mode: str, node: str, packet: Packet, run: Callable[[Packet, Chooser], Trace], ports: Iterable[ServicePort],
