@@ -27,6 +27,11 @@ def test_a_stub_line_is_what_the_learner_sees_instead():
     assert generate.stubbed(text) == "x = ...   # a number"
 
 
+def test_a_stub_keeps_the_nesting_that_its_author_wrote():
+    text = "  # BEGIN SOLUTION\n  # STUB: spec:\n  # STUB:   volumes: ...\n  x\n  # END SOLUTION"
+    assert generate.stubbed(text) == "  spec:\n    volumes: ..."
+
+
 @pytest.mark.parametrize(("text", "part"), [("# BEGIN SOLUTION\nx", "without its"), ("# END SOLUTION", "without a"),
                                             ("# BEGIN SOLUTION\n# BEGIN SOLUTION", "inside another")])
 def test_markers_that_do_not_match_name_the_cell(text, part):

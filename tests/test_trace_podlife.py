@@ -105,7 +105,11 @@ def test_what_is_no_pod_or_not_there_is_said(kubectl, cluster):
     with pytest.raises(BadTarget, match="is not a Pod"):
         pod_figures.anatomy("svc/web", namespace="default", cluster=cluster)
     with pytest.raises(StatusError, match='pods "nobody" not found'):
-        pod_figures.timeline("nobody", namespace="default", cluster=cluster)
+        pod_figures.life(cluster.client("test"), "nobody", "default")
+    for draw in (pod_figures.timeline, pod_figures.anatomy):  # a notebook goes on
+        drawn = draw("nobody", namespace="default", cluster=cluster)
+        assert "Nothing is known of a Pod nobody" in str(drawn)
+        assert str(drawn) in drawn.svg
 
 
 @pytest.mark.parametrize("svg", [*(FIGURES["pod"](name) for name in PODS), *(FIGURES["life"](name) for name in LIVES)])

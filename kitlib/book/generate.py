@@ -6,9 +6,9 @@ The solution is the one source.  In it, an answer cell marks what learners have 
     replicas = 3
     # END SOLUTION
 
-which the lab shows as a stub.  A line `# STUB: code` inside the part becomes that line of code (so a
-stub can keep a function's head); without one the stub is `...`.  The lab has no outputs.  Cells
-keep their ids: grading finds answers by them.
+which the lab shows as a stub.  A line `# STUB: code` inside the part becomes that line of code, with all blanks after
+the first (so a stub can keep a function's head, or YAML's nesting); without one the stub is `...`.  The lab has no
+outputs.  Cells keep their ids: grading finds answers by them.
 
     python -m kitlib.book.generate [--check] [STEM …]
 """
@@ -46,7 +46,7 @@ def stubbed(text: str, where: str = "cell") -> str:
         elif inside:
             if marker.startswith(STUB):
                 lead = line[: len(line) - len(line.lstrip())]
-                stubs.append(lead + marker[len(STUB):].strip())
+                stubs.append((lead + marker[len(STUB):].removeprefix(" ")).rstrip())
         else:
             lines.append(line)
     if inside:

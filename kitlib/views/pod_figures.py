@@ -10,7 +10,7 @@ from typing import Any
 from kitlib.objects.errors import StatusError
 from kitlib.trace import podlife
 from kitlib.trace.flow import BadTarget
-from kitlib.views import life_svg, pod_svg
+from kitlib.views import life_svg, pod_svg, theme
 
 REFRESH_SECONDS = 0.2
 
@@ -38,14 +38,25 @@ def _name(target: str) -> str:
 
 
 def anatomy(target: str, *, namespace: str, cluster: Any) -> Drawing:
-    """What a Pod consists of.  target: "duo" or "pod/duo".  Raises StatusError, BadTarget."""
-    pod = cluster.client("kit-view").get("pods", namespace, _name(target))
+    """What a Pod consists of.  target: "duo" or "pod/duo".  Raises BadTarget."""
+    try:
+        pod = cluster.client("kit-view").get("pods", namespace, _name(target))
+    except StatusError as error:
+        if error.code != 404:
+            raise
+        return _nothing(_name(target))
     return Drawing(pod, pod_svg.render(pod), pod_svg.describe(pod))
 
 
 def life(client: Any, target: str, namespace: str) -> podlife.PodLife:
     """What a Pod went through; on the embedded cluster it may be gone already.  Raises StatusError, BadTarget."""
     return podlife.fetch(client, _name(target), namespace, time.time())
+
+
+def _nothing(name: str) -> Drawing:
+    words = life_svg.describe(podlife.PodLife(name))
+    line = theme.text(20, 27, words)
+    return Drawing(None, theme.svg(life_svg.WIDTH, 44, line, title=words, description=words), words)
 
 
 def _draw(known: podlife.PodLife) -> Drawing:
@@ -56,7 +67,12 @@ def timeline(target: str, *, namespace: str, cluster: Any, live: bool = False, s
     """Draw a Pod's life.  live: show it and keep it up to date for `seconds` (returns at once)."""
     client = cluster.client("kit-view")
     if not live:
-        return _draw(life(client, target, namespace))
+        try:
+            return _draw(life(client, target, namespace))
+        except StatusError as error:
+            if error.code != 404:
+                raise
+            return _nothing(_name(target))
     from IPython.display import display
 
     begun = podlife.PodLife(_name(target))
