@@ -153,6 +153,16 @@ def test_a_busybox_that_needs_a_loader_runs_with_the_hosts_libraries(monkeypatch
 
 
 @pytest.mark.needs("busybox")
+def test_busybox_has_a_printenv_as_the_image_has() -> None:
+    async def scenario(pods: Pods) -> None:
+        said = await pods.run_script("shell", "export A='x  $B \"q\"' E=; printenv A; printenv NOPE; echo $?; "
+                                     "printenv E; echo $?; printenv 'A;id'; echo $?; printenv | grep ^A=")
+        assert said == ['x  $B "q"', "1", "", "0", "1", 'A=x  $B "q"']
+
+    run(scenario)
+
+
+@pytest.mark.needs("busybox")
 def test_wget_keeps_its_timeout() -> None:
     async def scenario(pods: Pods) -> None:
         _, web = await pods.start("web", "kit/echo")

@@ -108,6 +108,28 @@ class LabSession:
             raise KitError(str(error)) from None
         return figure(self.client, resource, self.namespace, name, keep)
 
+    def reach(self, pod: str, readers: dict[str, str], change: Any, *, seconds: float = 2.0) -> Any:
+        """Make a change while readers in a Pod (name → shell command) look on: who sees it, and when.
+
+        change: arguments of kubectl, or a function without arguments.
+        """
+        from kitlib.cluster.notebook import kubectl
+        from kitlib.views.reach import ReachFigure, measure
+
+        label = getattr(change, "__name__", f"kubectl {change}")
+        act = change if callable(change) else lambda: kubectl(change, show=False)
+        try:
+            return ReachFigure(measure(self.client.transport, self.namespace, pod, readers, act, label=label,
+                                       seconds=seconds))
+        except ValueError as error:
+            raise KitError(str(error)) from None
+
+    def storage(self) -> Any:
+        """The claims of this lab, their volumes, who uses them and where the data lies."""
+        from kitlib.views.storage import figure
+
+        return figure(self.client, self.namespace)
+
     def __repr__(self) -> str:
         status = self.cluster.status()
         nodes = ", ".join(node["name"] for node in status.nodes)

@@ -3,7 +3,7 @@
 That build lacks one thing which every Kubernetes tutorial uses: `wget -T 2` (it crashes on the option).  So where the
 machine's busybox is like that, `wget` is a small script that keeps the time with `timeout`.  Debian's shell would run
 its own wget without looking for a file, so our copy of the program has that one name hidden, and a whole one stays
-beside it.
+beside it.  `printenv`, which the image of that name has and Debian's build has not, is a script, too.
 """
 
 from __future__ import annotations
@@ -47,6 +47,16 @@ if [ $code = 143 ]; then
 fi
 exit $code
 """
+_PRINTENV = """#!/bin/sh
+# printenv: this busybox was built without it.
+[ $# -gt 0 ] || exec env
+code=0
+for name; do
+    case $name in '' | *[!A-Za-z0-9_]* | [0-9]*) code=1 && continue ;; esac
+    eval "[ -n \\"\\${$name+set}\\" ]" && eval "printf '%s\\\\n' \\"\\$$name\\"" || code=1
+done
+exit $code
+"""
 
 
 def tools(directory: str) -> str | None:
@@ -61,6 +71,8 @@ def tools(directory: str) -> str | None:
         if "-T SEC" not in _run(f"{target}/busybox", "wget", "--help"):
             _add_wget(target)
         applets = _run(found, "--list").split()
+        if "printenv" not in applets:
+            _add_script(f"{target}/printenv", _PRINTENV)
         for applet in sorted(applets, key="sh".__eq__):  # `sh` last: it says that all are there
             if not os.path.lexists(f"{target}/{applet}"):
                 os.symlink("busybox", f"{target}/{applet}")
@@ -80,7 +92,11 @@ def _add_wget(target: str) -> None:
     os.rename(f"{target}/busybox", f"{target}/{_FULL}")
     with open(f"{target}/busybox", "wb") as file:
         file.write(program.replace(*_NAMES))
-    with open(f"{target}/wget", "w") as file:
-        file.write(_WGET)
-    for name in ("busybox", "wget"):
-        os.chmod(f"{target}/{name}", 0o755)
+    os.chmod(f"{target}/busybox", 0o755)
+    _add_script(f"{target}/wget", _WGET)
+
+
+def _add_script(path: str, text: str) -> None:
+    with open(path, "w") as file:
+        file.write(text)
+    os.chmod(path, 0o755)

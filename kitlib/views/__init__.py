@@ -5,6 +5,8 @@
     flow_text.py    the same story for a terminal
     grid.py         fields down, places across: the table that the next two fill
     merge.py        what `kubectl apply` would do to an object: the three-way merge
+    reach.py        which change reaches whom, measured in a running Pod
+    storage.py      claims, volumes, who uses them and where the data lies
     owners.py       who owns which field: managedFields
     figure.py       how a figure shows itself in a notebook (and refreshes itself while live)
     check_button.py the button below an exercise
