@@ -184,12 +184,30 @@ def test_a_node_that_cannot_be_entered_is_tried_again_and_told(monkeypatch: pyte
         while not kept.status()["nodes"]["node1"]["error"]:
             await asyncio.sleep(0.005)
         assert kept.status()["nodes"]["node1"]["error"] == (
-            "sysctl on node1: Cannot open network namespace: No such file or directory")
+            "sh on node1: Cannot open network namespace: No such file or directory")
         await kept.synced()
         assert kept.status()["nodes"]["node1"]["error"] == ""
         await kept.close()
 
     run(live())
+
+
+def test_without_conntrack_the_rules_are_right_all_the_same(caplog: pytest.LogCaptureFixture) -> None:
+    def enter(place: str, command: Sequence[str]) -> list[str]:
+        return ["sh", "-c", "exit 127"] if command[0] == "conntrack" else ["true"]
+
+    async def live() -> None:
+        udp = service(ports=[{"port": 53, "protocol": "UDP"}])
+        kept = RuleProxy("nftables", Listed([udp]), Listed(), Listed([node("node1")]),  # type: ignore[arg-type]
+                         NodeShell(runner(enter)), lambda place: ProxyProcess(), cluster_cidr="10.244.0.0/16",
+                         service_cidr="10.96.0.0/16")
+        kept.start(["node1"])
+        await kept.synced()
+        assert kept.status()["nodes"]["node1"]["error"] == ""
+        await kept.close()
+
+    run(live())
+    assert "conntrack is not installed: who talks UDP" in caplog.text
 
 
 def test_a_mode_that_cannot_be_applied_is_refused() -> None:

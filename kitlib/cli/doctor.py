@@ -90,6 +90,8 @@ def _proxy_modes() -> Iterator[Finding]:
     for mode in modes():
         cost = f"nodes with kernels of their own cannot use it; `kit walk --mode {mode.name}` shows it all the same."
         yield Finding(f"kube-proxy {mode.name}", mode.applied, mode.detail, "" if mode.applied else cost)
+    yield _program("conntrack", shutil.which("conntrack"),
+                   "in oci clusters, who talks UDP to a Pod that is gone goes on for half a minute.")
 
 
 def _tools() -> Iterator[Finding]:

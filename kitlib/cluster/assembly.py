@@ -91,6 +91,9 @@ class Assembly:
         self.store.attach(self.loop)
         self.slice = self._lease_slice(self.store)
         self.proxy_mode = await asyncio.to_thread(choose, config["proxyMode"], config["runtime"])
+        if (config["runtime"], self.proxy_mode) == ("oci", "userspace"):
+            self.notes.append("With --proxy-mode userspace a Pod that is called through a Service sees the caller's "
+                              "node, and so does a NetworkPolicy that asks for the caller's labels.")
         self.network = await networks.make(self.slice, self.helpers, self.proxy_mode)
         addresses = self.network.addresses
         inside, port = addresses.node_ip(0), self.network.api_port(self.listener.getsockname()[1])

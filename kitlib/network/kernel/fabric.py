@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from ..iptables import RuleContext
 from ..service_ports import ServicePort, local_to
 from .node import Rules
-from .shell import NodeShell
+from .shell import NodeShell, set_kernel
 
 PLACE = ""         # the fabric's name among the nodes
 PROTOCOL = "107"   # who made a route: a number that nobody in /etc/iproute2/rt_protos has, so we know ours again
@@ -32,7 +32,7 @@ class BalancerRoutes(Rules):
         before, self._written = self._written, None
         lines = []
         if before is None:   # whatever an earlier process left
-            await self._shell.must(PLACE, ["sysctl", "-qw", "net.ipv4.fib_multipath_hash_policy=1"])
+            await set_kernel(self._shell, PLACE, "net/ipv4/fib_multipath_hash_policy", "1")
             before, lines = {}, [f"route flush proto {PROTOCOL}"]
         lines += [f"route del {address}/32 proto {PROTOCOL}" for address in before if address not in wanted]
         lines += [f"route replace {address}/32 proto {PROTOCOL} {_hops(wanted[address])}" for address in wanted

@@ -10,9 +10,10 @@ Three modes, three ways to the same end.  What a mode leaves behind, `clear` tak
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from ..iptables import RuleContext, Tables
 from ..iptables import rules as iptables_rules
@@ -22,8 +23,12 @@ from ..service_ports import ServicePort
 from ..userspace import ProxyNode, desired_state
 from . import conntrack
 from .restore import restore_input
-from .shell import NodeShell, prepare
+from .shell import CommandFailed, NodeShell, prepare, set_kernel
 from .transaction import NOTHING, delete, transaction
+
+Made = TypeVar("Made")
+MANY = 100
+log = logging.getLogger("kit")
 
 
 class Listening(Protocol):
@@ -65,9 +70,9 @@ class IptablesRules(Rules):
         if not self._prepared:
             await prepare(self._shell, self._node)
             # A node port on 127.0.0.1 is answered by a Pod elsewhere, which the kernel finds strange by itself.
-            await self._shell.must(self._node, ["sysctl", "-qw", "net.ipv4.conf.all.route_localnet=1"])
+            await set_kernel(self._shell, self._node, "net/ipv4/conf/all/route_localnet", "1")
             self._prepared = True
-        await self._write(iptables_rules(ports, replace(context, nfacct=False)))
+        await self._write(await _computed(iptables_rules, ports, replace(context, nfacct=False)))
 
     async def clear(self) -> None:
         await self._write(Tables())
@@ -96,7 +101,7 @@ class NftablesRules(Rules):
             await prepare(self._shell, self._node)
             self._prepared = True
         before, self._written = self._written, None
-        wanted = nftables_table(ports, context)
+        wanted = await _computed(nftables_table, ports, context)
         text = transaction(await self._there() if before is None else before, wanted)
         if text:
             await self._shell.must(self._node, ["nft", "-f", "-"], text)
@@ -112,6 +117,14 @@ class NftablesRules(Rules):
 
     def look_again(self) -> None:
         self._written = None
+
+
+async def _computed(rules: Callable[[Sequence[ServicePort], RuleContext], Made], ports: Sequence[ServicePort],
+                    context: RuleContext) -> Made:
+    """A thousand Services take some 50 ms: too long for the loop that also answers the API."""
+    if len(ports) < MANY:
+        return rules(ports, context)
+    return await asyncio.to_thread(rules, ports, context)
 
 
 class _Listens(Rules):
@@ -179,13 +192,19 @@ class UdpMemory(Rules):
     def __init__(self, shell: NodeShell, node: str) -> None:
         self._shell, self._node = shell, node
         self._fronts: dict[conntrack.Front, set[str]] | None = None
+        self._cannot = False
 
     async def sync(self, ports: Sequence[ServicePort], context: RuleContext) -> None:
         now = conntrack.fronts(ports, context)
         before, self._fronts = self._fronts, now
-        if now == before or not (now or before):
+        if now == before or not (now or before) or self._cannot:
             return
-        listed = await self._shell.run(self._node, conntrack.LIST)
+        try:
+            listed = await self._shell.run(self._node, conntrack.LIST)
+        except CommandFailed as error:   # the rules are right all the same
+            self._cannot = True
+            log.warning("kube-proxy: %s: who talks UDP to an endpoint that is gone goes on for half a minute", error)
+            return
         for command in conntrack.stale(listed.stdout, now, before or ()):
             await self._shell.run(self._node, command)   # 1: it was gone already
 

@@ -41,7 +41,7 @@ class NodeShell:
         """Run it to its end, whatever that is.  CommandFailed if it is not installed."""
         done = await self._run(node, command, stdin)
         if done.code == NOT_INSTALLED:
-            raise CommandFailed(f"{command[0]} is not installed, so {node} cannot have rules")
+            raise CommandFailed(f"{command[0]} is not installed")
         return done
 
     async def must(self, node: str, command: Sequence[str], stdin: str = "") -> str:
@@ -53,10 +53,15 @@ class NodeShell:
         return done.stdout
 
 
+async def set_kernel(shell: NodeShell, node: str, name: str, value: str) -> None:
+    """sysctl -w in a node, where the kernel has that setting: name as in /proc/sys, "net/ipv4/ip_forward"."""
+    path = f"/proc/sys/{name}"
+    await shell.must(node, ["sh", "-c", f"test ! -e {path} || echo {value} > {path}"])
+
+
 async def prepare(shell: NodeShell, node: str) -> None:
     """Let the rules see what passes a bridge, too: Pods of one node reach each other without being routed.
 
-    Without it a Pod that calls its neighbour through a Service gets the answer from a stranger.  Where the kernel has
-    no br_netfilter the name is unknown, and there is nothing to set.
+    Without it a Pod that calls its neighbour through a Service gets the answer from a stranger.
     """
-    await shell.must(node, ["sysctl", "-qe", "-w", "net.bridge.bridge-nf-call-iptables=1"])
+    await set_kernel(shell, node, "net/bridge/bridge-nf-call-iptables", "1")
