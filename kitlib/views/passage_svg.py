@@ -89,22 +89,26 @@ def _controller(way: Passage) -> Lane:
     if way.taken is not None and way.taken not in shown:
         shown = [*shown[:-1], way.taken]
     for rule in shown:
-        taken = rule is way.taken or rule == way.taken
-        lane.lines.append(Line(f"{rule.host} {rule.text}", f"{_short(rule)}", mark=TAKEN if taken else OTHER,
-                               strong=taken, dim=not taken))
+        taken = rule == way.taken
+        lane.lines.append(Line(f"{rule.host} {rule.text}", _short(rule), mark=TAKEN if taken else OTHER, strong=taken,
+                               dim=not taken))
+        if taken:
+            lane.lines += _behind(way)
     if len(way.rules) > len(shown):
         lane.lines.append(Line(f"and {len(way.rules) - len(shown)} more rules", dim=True))
     if way.taken is None:
         lane.lines.append(Line("no rule of any Ingress is for this host and path", mark="✗", strong=True))
-    elif not way.endpoints:
-        lane.lines.append(Line(f"{way.service} has no Pod that is ready", mark="✗", strong=True))
-    else:
-        for endpoint in way.endpoints[:MOST_ENDPOINTS]:
-            chosen = endpoint.address == way.endpoint
-            state = "ready" if endpoint.ready else "not ready"
-            lane.lines.append(Line(f"    {endpoint.address}", f"{endpoint.pod} ({state})", strong=chosen,
-                                   mark=f"    {TAKEN if chosen else OTHER}", dim=not chosen))
     return lane
+
+
+def _behind(way: Passage) -> list[Line]:
+    """The endpoints of the Service that was chosen, under its rule."""
+    if not way.endpoints:
+        return [Line(f"{way.service} has no Pod that is ready", mark="    ✗", strong=True)]
+    return [Line(endpoint.address, f"{endpoint.pod} ({'ready' if endpoint.ready else 'not ready'})",
+                 mark=f"    {TAKEN if endpoint.address == way.endpoint else OTHER}",
+                 strong=endpoint.address == way.endpoint, dim=endpoint.address != way.endpoint)
+            for endpoint in way.endpoints[:MOST_ENDPOINTS]]
 
 
 def _short(rule: Route) -> str:
