@@ -6,6 +6,7 @@
     kit image tag kit/app:v1 kit/app:v2
     kit image rm kit/app:v1
     kit image inspect kit/app:v1
+    kit image base busybox            a small base image, made on this machine
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ _SIZES = ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
 
 def register(commands: Commands) -> None:
     parser = command(commands, "image", run_image, cluster=False, description=__doc__)
-    parser.add_argument("verb", choices=("load", "list", "save", "tag", "rm", "inspect"))
+    parser.add_argument("verb", choices=("load", "list", "save", "tag", "rm", "inspect", "base"))
     parser.add_argument("words", nargs="*", metavar="IMAGE|FILE")
     parser.add_argument("-o", "--output", metavar="FILE", help="save: where to (else stdout)")
     parser.add_argument("-t", "--tag", metavar="NAME", help="load: name the image so, instead of what the file says")
@@ -39,14 +40,14 @@ def run_image(arguments: argparse.Namespace) -> int | None:
     from kitlib.images.errors import ImageError
     from kitlib.images.store import default_store
 
-    count = {"load": 1, "list": 0, "save": None, "tag": 2, "rm": None, "inspect": 1}[arguments.verb]
+    count = {"load": 1, "list": 0, "save": None, "tag": 2, "rm": None, "inspect": 1, "base": 1}[arguments.verb]
     given = len(arguments.words)
     if given != count and (count is not None or not given):
         wanted = {"load": "one file or directory", "list": "nothing more", "tag": "an image and its new name"}
         raise UsageError(f"`kit image {arguments.verb}` takes {wanted.get(arguments.verb, 'the name of an image')}.")
     try:
         return {"load": _load, "list": _list, "save": _save, "tag": _tag, "rm": _remove,
-                "inspect": _inspect}[arguments.verb](default_store(), arguments)
+                "inspect": _inspect, "base": _base}[arguments.verb](default_store(), arguments)
     except ImageError as error:
         raise KitError(f"{error}.") from error
 
@@ -132,6 +133,16 @@ def _remove(store: ImageStore, arguments: argparse.Namespace) -> None:
 def _inspect(store: ImageStore, arguments: argparse.Namespace) -> None:
     image = _find(store, arguments.words[0])
     print(json.dumps({**_summary(image), "config": image.config}, indent=2))
+
+
+def _base(store: ImageStore, arguments: argparse.Namespace) -> None:
+    from kitlib.images import base
+
+    wanted = arguments.words[0]
+    if wanted not in base.RECIPES:
+        raise UsageError(f"there is no base image {wanted!r}: {', '.join(base.RECIPES)} can be made here.")
+    image = base.RECIPES[wanted](store)
+    print(f"{familiar(image.name)}  {image.id}  {_size(image.size)}")
 
 
 def _size(count: int) -> str:

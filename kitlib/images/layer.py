@@ -36,6 +36,7 @@ _DEVICES = (tarfile.CHRTYPE, tarfile.BLKTYPE)
 class Whiteouts(Enum):
     REMOVE = "remove"    # one directory holds all layers
     OVERLAY = "overlay"  # a directory per layer, which overlayfs stacks (needs root)
+    USER = "user"        # the same for an ordinary user's overlayfs (mount option userxattr)
 
 
 def clean(name: str) -> str:
@@ -162,11 +163,12 @@ class _Application:
 
     def _white_out(self, directory: str, name: str) -> None:
         parent = self._inside(directory)
-        overlay = self._whiteouts is Whiteouts.OVERLAY
+        overlay = self._whiteouts is not Whiteouts.REMOVE
         if name == OPAQUE:
             parent = self._directory(directory)
             if overlay:
-                os.setxattr(parent, "trusted.overlay.opaque", b"y")
+                kind = "trusted" if self._whiteouts is Whiteouts.OVERLAY else "user"
+                os.setxattr(parent, f"{kind}.overlay.opaque", b"y")
             else:
                 self._empty(parent)
             return

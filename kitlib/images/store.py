@@ -20,7 +20,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -191,13 +191,21 @@ class ImageStore:
 
     def unpacked(self, image: StoredImage, number: int, whiteouts: layer.Whiteouts = layer.Whiteouts.OVERLAY) -> Path:
         """Layer `number` of an image as a directory, made once."""
-        place = self.root / "unpacked" / f"{whiteouts.value}-{image.diff_ids[number].removeprefix('sha256:')}"
-        return self._made(place, [image.layers[number]], whiteouts)
+        return self.tree_of(image.layers[number], image.diff_ids[number], whiteouts)
+
+    def tree_of(self, one: Descriptor, diff_id: str, whiteouts: layer.Whiteouts) -> Path:
+        """One layer as a directory."""
+        place = self.root / "unpacked" / f"{whiteouts.value}-{diff_id.removeprefix('sha256:')}"
+        return self._made(place, [one], whiteouts)
 
     def flat(self, image: StoredImage) -> Path:
         """The whole image as one directory, made once; not to be written to."""
-        place = self.root / "flat" / digest_of("".join(image.diff_ids).encode()).removeprefix("sha256:")
-        return self._made(place, image.layers, layer.Whiteouts.REMOVE)
+        return self.flat_of(tuple(zip(image.layers, image.diff_ids, strict=True)))
+
+    def flat_of(self, parts: Sequence[tuple[Descriptor, str]]) -> Path:
+        """Layers (with their diff ids), the lowest first, as one directory."""
+        name = digest_of("".join(diff_id for _, diff_id in parts).encode()).removeprefix("sha256:")
+        return self._made(self.root / "flat" / name, [one for one, _ in parts], layer.Whiteouts.REMOVE)
 
     def _made(self, place: Path, layers: Any, whiteouts: layer.Whiteouts) -> Path:
         if place.is_dir():

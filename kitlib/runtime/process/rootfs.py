@@ -72,10 +72,10 @@ def build(root: str, spec: Mapping[str, Any]) -> None:
         own = [*spec["image"]["files"], *spec["image"]["links"], *(entry["container_path"] for entry in mounts)]
         _bind_host(root, own)
     populate(root, spec["image"], spec["etc"], "")
-    _bind_devices(root)
-    _bind_kernel(root)
+    bind_devices(root)
+    bind_kernel(root)
     for entry in sorted(mounts, key=lambda entry: entry["container_path"].count("/")):
-        _bind(entry["host_path"], root + entry["container_path"], readonly=entry["readonly"])
+        bind(entry["host_path"], root + entry["container_path"], readonly=entry["readonly"])
     if spec["readonly_rootfs"]:
         flags = os.statvfs(root).f_flag & (MS_NOSUID | MS_NODEV | MS_NOEXEC)
         mount("", root, "", syscalls.MS_REMOUNT | MS_BIND | syscalls.MS_RDONLY | flags)
@@ -83,7 +83,7 @@ def build(root: str, spec: Mapping[str, Any]) -> None:
     syscalls.pivot_root(root)
 
 
-def _bind(source: str, target: str, *, readonly: bool) -> None:
+def bind(source: str, target: str, *, readonly: bool) -> None:
     if os.path.isdir(source):
         os.makedirs(target, exist_ok=True)
     elif not os.path.lexists(target):
@@ -104,13 +104,13 @@ def _bind_host(root: str, own: Sequence[str]) -> None:
             _bind_around(root, path, own)
     for path in HOST_FILES:
         if os.path.exists(path):
-            _bind(path, root + path, readonly=True)
+            bind(path, root + path, readonly=True)
 
 
 def _bind_around(root: str, path: str, own: Sequence[str]) -> None:
     """Bind a host directory; where the container has something of its own below it, its neighbours one by one."""
     if not any(name.startswith(path + "/") for name in own):
-        _bind(path, root + path, readonly=True)
+        bind(path, root + path, readonly=True)
         return
     os.makedirs(root + path, exist_ok=True)
     with os.scandir(path) as entries:
@@ -123,14 +123,14 @@ def _bind_around(root: str, path: str, own: Sequence[str]) -> None:
             elif entry.is_dir():
                 _bind_around(root, entry.path, own)
             elif entry.is_file():
-                _bind(entry.path, root + entry.path, readonly=True)
+                bind(entry.path, root + entry.path, readonly=True)
 
 
-def _bind_devices(root: str) -> None:
+def bind_devices(root: str) -> None:
     mount("tmpfs", root + "/dev", "tmpfs", MS_NOSUID, "mode=755,size=64k")
     for name in _DEVICES:
         if os.path.exists("/dev/" + name):
-            _bind("/dev/" + name, f"{root}/dev/{name}", readonly=False)
+            bind("/dev/" + name, f"{root}/dev/{name}", readonly=False)
     for directory in ("pts", "shm"):
         os.mkdir(f"{root}/dev/{directory}")
     mount("devpts", root + "/dev/pts", "devpts", MS_NOSUID | MS_NOEXEC, "newinstance,ptmxmode=0666,mode=620")
@@ -141,13 +141,13 @@ def _bind_devices(root: str) -> None:
         os.symlink(target, f"{root}/dev/{name}")
 
 
-def _bind_kernel(root: str) -> None:
+def bind_kernel(root: str) -> None:
     try:
         mount("proc", root + "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
     except OSError:  # inside a container the kernel only lends the /proc that is there
-        _bind("/proc", root + "/proc", readonly=False)
+        bind("/proc", root + "/proc", readonly=False)
     if os.path.isdir("/sys/class"):
-        _bind("/sys", root + "/sys", readonly=True)
+        bind("/sys", root + "/sys", readonly=True)
 
 
 def drop_capabilities() -> None:

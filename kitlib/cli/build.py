@@ -1,0 +1,158 @@
+"""`kit build`: an image out of a Dockerfile.
+
+    kit build . -t kit/app:v1
+    kit build . -f app.Dockerfile --build-arg VERSION=2 --target test
+    kit build . --secret id=token,src=token.txt
+    kit build . --graph              which steps there were, what ran, what the cache knew, and why not
+
+The image lands in the store that clusters on this machine run images from: see `kit image list`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kitlib.cli.common import Commands, command, note, print_json, print_table
+from kitlib.cluster.errors import KitError, UsageError
+
+if TYPE_CHECKING:
+    from kitlib.images.build.build import Built, Event
+
+
+def register(commands: Commands) -> None:
+    parser = command(commands, "build", run_build, cluster=False, description=__doc__)
+    parser.add_argument("context", help="a directory: what COPY can take")
+    parser.add_argument("-t", "--tag", action="append", default=[], metavar="NAME")
+    parser.add_argument("-f", "--file", metavar="FILE", help="default: Dockerfile in the context; - for stdin")
+    parser.add_argument("--build-arg", action="append", default=[], metavar="NAME=VALUE")
+    parser.add_argument("--label", action="append", default=[], metavar="NAME=VALUE")
+    parser.add_argument("--secret", action="append", default=[], metavar="id=ID,src=FILE|env=NAME")
+    parser.add_argument("--target", default="", metavar="STAGE")
+    parser.add_argument("--no-cache", action="store_true", help="run every step")
+    parser.add_argument("--graph", action="store_true", help="afterwards, what became of every step")
+    parser.add_argument("-q", "--quiet", action="store_true", help="print the image's id only")
+
+
+def run_build(arguments: argparse.Namespace) -> int | None:
+    from kitlib.images.build.build import Builder, BuildError, Settings
+    from kitlib.images.build.dockerfile import DockerfileError
+    from kitlib.images.errors import ImageError
+    from kitlib.images.store import default_store
+
+    context = Path(arguments.context)
+    if not context.is_dir():
+        raise UsageError(f"{context} is no directory: a build needs one as its context.")
+    file, text = _dockerfile(context, arguments.file)
+    settings = Settings(_pairs(arguments.build_arg, "--build-arg"), arguments.target,
+                        _pairs(arguments.label, "--label"), _secrets(arguments.secret), arguments.no_cache, file)
+    names = [_name(tag) for tag in arguments.tag]
+    printer = _Printer(quiet=arguments.quiet or arguments.json)
+    try:
+        built = Builder(default_store()).build(context, text, settings, printer.tell, names)
+    except (DockerfileError, BuildError, ImageError) as error:
+        raise KitError(f"{error}.") from error
+    for warning in built.plan.warnings:
+        note(warning)
+    if arguments.json:
+        print_json(_document(built))
+    elif arguments.quiet:
+        print(built.image.id)
+    else:
+        if arguments.graph:
+            _print_graph(built)
+        print(f"{', '.join(arguments.tag) or 'built'}  {built.image.id}  in {built.seconds:.1f} s")
+    return None
+
+
+def _dockerfile(context: Path, wanted: str | None) -> tuple[str, str]:
+    """Its name, as complaints call it, and its text."""
+    if wanted == "-":
+        return "stdin", sys.stdin.read()
+    path = Path(wanted) if wanted else context / "Dockerfile"
+    if wanted and not path.exists() and (context / wanted).exists():
+        path = context / wanted
+    try:
+        return path.name, path.read_text()
+    except FileNotFoundError as error:
+        raise KitError(f"failed to read dockerfile: open {path}: no such file.") from error
+    except (UnicodeDecodeError, IsADirectoryError) as error:
+        raise KitError(f"{path} is no text that could be a Dockerfile.") from error
+
+
+def _pairs(words: list[str], option: str) -> dict[str, str]:
+    """NAME=VALUE; a NAME alone takes its value from the environment."""
+    found = {}
+    for word in words:
+        name, there, value = word.partition("=")
+        if not name:
+            raise UsageError(f"{option} {word!r}: it is written NAME=VALUE.")
+        found[name] = value if there else os.environ.get(name, "")
+    return found
+
+
+def _secrets(words: list[str]) -> dict[str, bytes]:
+    found = {}
+    for word in words:
+        fields = dict(part.partition("=")[::2] for part in word.split(","))
+        source = fields.get("src") or fields.get("source")
+        identity = fields.get("id") or (Path(source).name if source else "")
+        if not identity:
+            raise UsageError(f"--secret {word!r}: it is written id=ID,src=FILE or id=ID,env=NAME.")
+        try:
+            found[identity] = Path(source).read_bytes() if source else os.environ[fields.get("env", identity)].encode()
+        except (OSError, KeyError) as error:
+            raise KitError(f"secret {identity}: {source or 'variable ' + fields.get('env', identity)} cannot be read."
+                           ) from error
+    return found
+
+
+def _name(tag: str) -> str:
+    from kitlib.images.reference import parse
+
+    found = parse(tag)
+    if found is None or found.digest:
+        raise UsageError(f"{tag!r} is no name for an image: try something like kit/app:v1.")
+    return str(found)
+
+
+class _Printer:
+    """Progress, line by line; steps run at the same time, so each line says whose it is."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        self._quiet, self._lock = quiet, threading.Lock()
+
+    def tell(self, event: Event) -> None:
+        if self._quiet:
+            return
+        with self._lock:
+            if event.kind == "output":
+                for line in event.text.splitlines():
+                    print(f"#{event.step} {line}", file=sys.stderr)
+            elif event.kind in ("started", "cached"):
+                print(f"#{event.step} {'CACHED ' if event.kind == 'cached' else ''}{event.text}", file=sys.stderr)
+            elif event.kind == "done":
+                print(f"#{event.step} done {event.seconds:.1f} s", file=sys.stderr)
+
+
+def _document(built: Built) -> dict[str, Any]:
+    steps = [{"step": s.number, "stage": built.plan.stages[s.stage] if s.stage >= 0 else "", "line": s.line,
+              "title": s.title, "needs": list(s.needs()), "how": o.how, "why": o.why, "seconds": o.result.seconds,
+              "bytes": o.result.layer.size if o.result.layer else 0}
+             for s in built.plan.steps if (o := built.outcomes.get(s.number))]
+    return {"id": built.image.id, "digest": built.image.digest, "name": built.image.name, "seconds": built.seconds,
+            "steps": steps}
+
+
+def _print_graph(built: Built) -> None:
+    rows = []
+    for step in _document(built)["steps"]:
+        needs = ",".join(f"#{n}" for n in step["needs"])
+        took = f"{step['seconds']:.1f} s" if step["how"] == "ran" else ""
+        rows.append((f"#{step['step']}", step["stage"], needs or "-", step["how"], took, step["title"][:60],
+                     step["why"]))
+    print_table(("STEP", "STAGE", "NEEDS", "HOW", "TOOK", "INSTRUCTION", "WHY"), rows)

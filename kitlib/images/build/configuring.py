@@ -1,0 +1,197 @@
+"""Instructions that change an image's configuration and none of its files.
+
+    ENV ARG LABEL USER CMD ENTRYPOINT EXPOSE VOLUME STOPSIGNAL HEALTHCHECK SHELL ONBUILD MAINTAINER
+
+Source: OCI image-spec, config.md; docs.docker.com/reference/dockerfile; moby/buildkit, dockerfile2llb.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from kitlib.images.build import dockerfile
+from kitlib.images.build.dockerfile import Instruction
+from kitlib.images.build.operations import Note
+from kitlib.images.build.words import pieces, split
+
+if TYPE_CHECKING:
+    from kitlib.images.build.plan import Planner, Stage
+
+_PAIR = re.compile(r"(?P<name>[^\s=]+)=(?P<value>.*)", re.DOTALL)
+_PORT = re.compile(r"(?P<first>\d{1,5})(?:-(?P<last>\d{1,5}))?(?:/(?P<protocol>tcp|udp|sctp))?", re.IGNORECASE)
+_DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)(h|ms|m|us|µs|s|ns))+")
+_UNITS = {"h": 3600e9, "m": 60e9, "s": 1e9, "ms": 1e6, "us": 1e3, "µs": 1e3, "ns": 1.0}
+
+
+def apply(planner: Planner, stage: Stage, at: Instruction) -> None:
+    """One such instruction.  Raises DockerfileError."""
+    if at.flags and at.name != "HEALTHCHECK":
+        raise planner.fail(at, f"unknown flag: {at.flags[0][0]}")
+    _APPLY[at.name](planner, stage, at)
+    planner.add(stage, at, Note())
+
+
+def _pairs(planner: Planner, at: Instruction, env: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """NAME=value …, or the old form: NAME and all the rest."""
+    words = pieces(at.text, planner.dockerfile.escape)
+    if "=" not in words[0]:
+        name, _, value = at.text.partition(" ")
+        if not value.strip():
+            raise planner.fail(at, f"{at.name} must have two arguments: {at.name} {name}=…")
+        yield planner.words(at, name, env), planner.words(at, value.strip(), env)
+        return
+    for word in words:
+        match = _PAIR.fullmatch(word)
+        if match is None:
+            raise planner.fail(at, f"syntax error: can't find = in {word!r}. Must be of the form: name=value")
+        yield planner.words(at, match["name"], env), planner.words(at, match["value"], env)
+
+
+def arguments(planner: Planner, at: Instruction, env: Mapping[str, str]) -> Iterator[tuple[str, str | None]]:
+    """ARG NAME[=default] …"""
+    for word in pieces(at.text, planner.dockerfile.escape):
+        name, there, value = word.partition("=")
+        if not name:
+            raise planner.fail(at, "ARG names cannot be blank")
+        yield name, planner.words(at, value, env) if there else None
+
+
+def _env(planner: Planner, stage: Stage, at: Instruction) -> None:
+    settings = dict(item.partition("=")[::2] for item in stage.config["config"].get("Env") or ())
+    before = stage.env()  # all of one ENV see the values of before it
+    for name, value in _pairs(planner, at, before):
+        settings[name] = value
+    stage.config["config"]["Env"] = [f"{name}={value}" for name, value in settings.items()]
+
+
+def _arg(planner: Planner, stage: Stage, at: Instruction) -> None:
+    for name, value in arguments(planner, at, stage.env()):
+        planner.used.add(name)
+        if name in planner.given:
+            stage.args[name] = planner.given[name]
+        elif value is not None:
+            stage.args[name] = value
+        elif name in planner.globals:
+            stage.args[name] = planner.globals[name]
+
+
+def _label(planner: Planner, stage: Stage, at: Instruction) -> None:
+    labels = stage.config["config"].setdefault("Labels", {})
+    labels.update(_pairs(planner, at, stage.env()))
+
+
+def _maintainer(planner: Planner, stage: Stage, at: Instruction) -> None:
+    stage.config["author"] = at.text
+
+
+def _user(planner: Planner, stage: Stage, at: Instruction) -> None:
+    stage.config["config"]["User"] = planner.words(at, at.text, stage.env())
+
+
+def _command(planner: Planner, stage: Stage, at: Instruction) -> list[str]:
+    if at.json:
+        return list(at.words)
+    return [*stage.shell, at.text] if at.text else []
+
+
+def _cmd(planner: Planner, stage: Stage, at: Instruction) -> None:
+    stage.config["config"]["Cmd"] = _command(planner, stage, at)
+
+
+def _entrypoint(planner: Planner, stage: Stage, at: Instruction) -> None:
+    config = stage.config["config"]
+    config["Entrypoint"] = _command(planner, stage, at)
+    config.pop("Cmd", None)  # a base image's CMD are arguments for its own entrypoint
+
+
+def _expose(planner: Planner, stage: Stage, at: Instruction) -> None:
+    ports = stage.config["config"].setdefault("ExposedPorts", {})
+    for word in split(at.text, stage.env(), planner.dockerfile.escape):
+        match = _PORT.fullmatch(word)
+        first, last = (int(match["first"]), int(match["last"] or match["first"])) if match else (0, 0)
+        if match is None or not 0 < first <= last <= 65535:
+            raise planner.fail(at, f"invalid containerPort: {word}")
+        for port in range(first, last + 1):
+            ports[f"{port}/{(match['protocol'] or 'tcp').lower()}"] = {}
+
+
+def _volume(planner: Planner, stage: Stage, at: Instruction) -> None:
+    volumes = stage.config["config"].setdefault("Volumes", {})
+    words = at.words if at.json else split(at.text, stage.env(), planner.dockerfile.escape)
+    for word in words:
+        path = planner.words(at, word, stage.env()) if at.json else word
+        if not path:
+            raise planner.fail(at, "VOLUME specified can not be an empty string")
+        volumes[path] = {}
+
+
+def _stopsignal(planner: Planner, stage: Stage, at: Instruction) -> None:
+    import signal
+
+    wanted = planner.words(at, at.text, stage.env()).upper()
+    known = {s.name for s in signal.Signals}
+    if not (wanted.isdigit() or wanted in known or f"SIG{wanted}" in known or wanted.startswith("SIGRTM")):
+        raise planner.fail(at, f"invalid stopsignal: {at.text}")
+    stage.config["config"]["StopSignal"] = wanted
+
+
+def _shell(planner: Planner, stage: Stage, at: Instruction) -> None:
+    if not at.json or not at.words:
+        raise planner.fail(at, 'SHELL requires the arguments to be in JSON form: SHELL ["/bin/bash", "-c"]')
+    stage.shell = at.words
+    stage.config["config"]["Shell"] = list(at.words)
+
+
+def _healthcheck(planner: Planner, stage: Stage, at: Instruction) -> None:
+    kind, _, rest = at.text.partition(" ")
+    if kind.upper() == "NONE":
+        if rest.strip() or at.flags:
+            raise planner.fail(at, "HEALTHCHECK NONE takes no arguments")
+        stage.config["config"]["Healthcheck"] = {"Test": ["NONE"]}
+        return
+    if kind.upper() != "CMD" or not rest.strip():
+        raise planner.fail(at, f"unknown type {kind!r} in HEALTHCHECK (try CMD)")
+    words = dockerfile.parse(f"CMD {rest.strip()}").instructions[0]
+    check: dict[str, Any] = {"Test": ["CMD", *words.words] if words.json else ["CMD-SHELL", rest.strip()]}
+    for name, value in at.flags:
+        field = {"interval": "Interval", "timeout": "Timeout", "start-period": "StartPeriod",
+                 "start-interval": "StartInterval", "retries": "Retries"}.get(name)
+        if field is None:
+            raise planner.fail(at, f"unknown flag: {name}")
+        if field == "Retries":
+            if not value.isdigit():
+                raise planner.fail(at, f"--retries must be a number, not {value!r}")
+            check[field] = int(value)
+        else:
+            check[field] = _nanoseconds(planner, at, name, value)
+    stage.config["config"]["Healthcheck"] = check
+
+
+def _nanoseconds(planner: Planner, at: Instruction, name: str, value: str) -> int:
+    if not _DURATION.fullmatch(value):
+        raise planner.fail(at, f"--{name} must be a duration such as 30s or 1m30s, not {value!r}")
+    total = sum(float(n) * _UNITS[unit] for n, unit in re.findall(r"(\d+(?:\.\d+)?)(h|ms|m|us|µs|s|ns)", value))
+    return int(total)
+
+
+def _onbuild(planner: Planner, stage: Stage, at: Instruction) -> None:
+    name = at.text.split(" ")[0].upper()
+    if name in ("ONBUILD", "FROM", "MAINTAINER"):
+        raise planner.fail(at, f"{name} isn't allowed as an ONBUILD trigger")
+    dockerfile.parse(at.text)  # a mistake in it is found here, not by whoever builds upon this image
+    stage.config["config"].setdefault("OnBuild", []).append(at.text)
+
+
+def run_trigger(planner: Planner, stage: Stage, at: Instruction, text: str) -> None:
+    """An ONBUILD of the base image: as if it stood behind this FROM."""
+    for each in dockerfile.parse(text).instructions:
+        planner.step(stage, Instruction(each.name, at.place, each.text, each.flags, each.words, each.json,
+                                        each.heredocs, f"{text}", at.end))
+
+
+_APPLY: dict[str, Callable[[Planner, Stage, Instruction], None]] = {
+    "ENV": _env, "ARG": _arg, "LABEL": _label, "MAINTAINER": _maintainer, "USER": _user, "CMD": _cmd,
+    "ENTRYPOINT": _entrypoint, "EXPOSE": _expose, "VOLUME": _volume, "STOPSIGNAL": _stopsignal, "SHELL": _shell,
+    "HEALTHCHECK": _healthcheck, "ONBUILD": _onbuild}
