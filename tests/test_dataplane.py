@@ -44,7 +44,8 @@ class Answers:
         nodes = [node("node1", "192.0.2.2", "10.244.0.0/24"), node("node2", "192.0.2.3", "10.244.1.0/24")]
         pods = [pod(f"web-{i}", address) for i, address in enumerate(PODS)] + [pod("client", "10.244.1.7", "node2")]
         self.found = {"nodes": nodes, "pods": pods, "services": [o for o in objects if "spec" in o],
-                      "endpointslices.discovery.k8s.io": [o for o in objects if "spec" not in o]}
+                      "endpointslices.discovery.k8s.io": [o for o in objects if "spec" not in o],
+                      "networkpolicies.networking.k8s.io": [], "namespaces": [{"metadata": {"name": "proxy"}}]}
 
     def list(self, resource: str) -> dict[str, Any]:
         return {"items": self.found[resource]}
@@ -158,6 +159,26 @@ def test_rules_that_a_kernel_has_are_walked_like_computed_ones(plane: Dataplane,
 def test_a_cluster_without_kernels_of_its_own_has_nothing_to_read(cluster: EmbeddedCluster) -> None:
     with pytest.raises(KitError, match=r"no rules are applied on node-1: .* \(`kit up --runtime oci` makes some"):
         Dataplane(cluster.client()).walk("kubernetes", source="node-1", applied=True)
+
+
+@pytest.mark.parametrize("mode", MODES[:3])
+def test_a_policy_has_the_last_word_about_a_walk(mode: str) -> None:
+    def walk(*peers: dict[str, Any]) -> Any:
+        answers = Answers(*WEB)
+        rules = [{"from": list(peers)}] if peers else []
+        answers.found["networkpolicies.networking.k8s.io"] = [{
+            "metadata": {"name": "guard", "namespace": "proxy"},
+            "spec": {"podSelector": {}, "policyTypes": ["Ingress"], "ingress": rules}}]
+        plane = Dataplane(answers, "proxy")   # type: ignore[arg-type]
+        return plane.walk("web", source="client", mode=mode, endpoint="web-1").json()
+
+    denied = walk()
+    assert (denied["outcome"], denied["endpoint"]) == ("DROP", "")
+    assert denied["steps"][-1]["chain"] == "ingress: proxy/guard"
+    assert "has no ingress rule, so it allows nothing" in denied["steps"][-1]["rule"]
+    assert walk({"podSelector": {}})["outcome"] == "endpoint"
+    assert "may these two talk?" in walk_text.render(denied)
+    assert "DROP" in walk_svg.render(denied)
 
 
 # -- figure and text -----------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -54,6 +55,11 @@ spec:
 ---
 apiVersion: v1
 kind: Service
+metadata: {name: myself}
+spec: {selector: {run: client}, ports: [{port: 80, targetPort: 8080}]}
+---
+apiVersion: v1
+kind: Service
 metadata: {name: empty}
 spec: {selector: {app: nobody}, ports: [{port: 80}]}
 """
@@ -76,7 +82,7 @@ class World:
         pods = "".join(WEB % {"name": f"web-{i}", "node": f"node-{i}"} for i in (1, 2))
         self.kubectl("apply", "-f", "-", stdin=pods + SERVICES)
         self.kubectl("run", "client", "--image=busybox", "--overrides", json.dumps({"spec": {"nodeName": "node-1"}}),
-                     "--", "sleep", "1000")
+                     "--", "sh", "-c", "echo it is me > /tmp/index.html; httpd -p 8080 -h /tmp; exec sleep 1000")
         self.kubectl("wait", "--for=condition=Ready", "pod", "--all", "--timeout=60s")
         self.services = {s["metadata"]["name"]: s for s in self.kubectl.get("services")["items"]}
         self.pods = {p["metadata"]["name"]: p["status"]["podIP"] for p in self.kubectl.get("pods")["items"]}
@@ -153,6 +159,12 @@ def test_pods_see_pods_as_they_are_and_neighbours_on_one_bridge_reach_each_other
 
 
 @in_every_mode
+def test_a_pod_reaches_itself_behind_its_service(world: World) -> None:
+    """A hairpin: the packet goes back through the port of the bridge that it came from."""
+    assert world.kubectl("exec", "client", "--", "wget", "-q", "-T", "3", "-O", "-", "http://myself/") == "it is me\n"
+
+
+@in_every_mode
 def test_policy_local_keeps_to_the_node_and_the_fabric_knows_the_way(world: World) -> None:
     answer = world.from_node("", world.balancer("local"))
     assert answer["pod"] == "web-2"
@@ -203,3 +215,27 @@ def test_a_running_cluster_keeps_its_mode(world: World) -> None:
     other = next(mode for mode in MODES if mode != world.mode)
     with pytest.raises(UsageError, match=f"is running with proxy mode {world.mode}"):
         world.cluster.start(Settings(nodes=2, ephemeral=True, runtime="oci", proxy_mode=other))
+
+
+def test_rules_outlive_a_killed_cluster_process_and_its_successor_changes_nothing(tmp_path: Path) -> None:
+    cluster = EmbeddedCluster(ClusterDir("killed", tmp_path))
+    cluster.start(Settings(nodes=2, bare=True, runtime="oci", proxy_mode="nftables"))
+    try:
+        world = World(cluster, "nftables", tmp_path)
+
+        def handles() -> str:
+            """Every object of the kernel has a number that it never gets again."""
+            namespace = world.state["namespaces"]["node-1"]
+            command = ["nsenter", f"--net={namespace}", "nft", "-a", "-t", "list", "table", "ip", "kube-proxy"]
+            return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+        before = handles()
+        os.kill(world.state["pid"], signal.SIGKILL)
+        eventually(lambda: not cluster.directory.is_running())
+        assert world.reaches(lambda: world.from_node("", world.balancer("web")), {"web-1", "web-2"})
+        cluster.start()
+        assert handles() == before
+        world.kubectl("delete", "pod", "web-1", "--now")
+        eventually(lambda: world.reaches(lambda: world.from_node("", world.balancer("web")), {"web-2"}))
+    finally:
+        cluster.delete()

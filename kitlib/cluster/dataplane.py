@@ -20,10 +20,12 @@ from kitlib.client import Client
 from kitlib.cluster.applied import read
 from kitlib.cluster.errors import KitError, UsageError
 from kitlib.network.iptables import RuleContext
+from kitlib.network.policy.model import World
+from kitlib.network.policy.verdict import verdict
 from kitlib.network.rules import MODES, rules_text
 from kitlib.network.service_ports import ServicePort, service_ports
 from kitlib.network.userspace import ZONE, ProxyNode
-from kitlib.network.walk.packet import Packet
+from kitlib.network.walk.packet import Packet, Step
 from kitlib.network.walk.walk import Walk, reader, take, walker, with_pods
 from kitlib.objects.errors import StatusError
 
@@ -149,9 +151,32 @@ class Dataplane:
             walk = take(mode, where, packet, run, self.ports, self._endpoint(endpoint))
         except ValueError as error:
             raise UsageError(f"{error}.") from error
+        walk = self._ask_policies(walk)
         names = self._pod_addresses()
         shown = {"node": f"node {where}", "pod": f"Pod {names.get(sent_from, '')}", "outside": "outside the cluster"}
         return with_pods(replace(walk, computed=not applied), names, shown[kind])
+
+    def _ask_policies(self, walk: Walk) -> Walk:
+        """The same walk, with what NetworkPolicies say about who meets at its end."""
+        world = self._world if walk.outcome == "endpoint" else None
+        if world is None:
+            return walk
+        seen, (address, _, port) = walk.source_after or self._address_of(walk.node), walk.trace.endpoint.rpartition(":")
+        found = verdict(world, world.place(seen), world.place(address), int(port), walk.packet.protocol.upper())
+        steps = [Step("policy", "network policy", f"{side.direction}: {', '.join(side.selecting)}", side.reason,
+                      "goes on" if side.allowed else "DROP", "; ".join(side.allowing or side.missed))
+                 for side in (found.egress, found.ingress) if side.selecting]
+        refused = "" if found.allowed else "DROP"
+        return replace(walk, trace=replace(walk.trace, steps=[*walk.trace.steps, *steps], refused=refused))
+
+    @cached_property
+    def _world(self) -> World | None:
+        """Who may talk to whom; None while there is no policy, or where we may not know."""
+        with suppress(StatusError):
+            policies = self._client.list("networkpolicies.networking.k8s.io")["items"]
+            if policies:
+                return World.of(policies, self._client.list("namespaces")["items"], self.pods, self.services)
+        return None
 
     def _pod_addresses(self) -> dict[str, str]:
         return {ip: f"{pod['metadata']['namespace']}/{pod['metadata']['name']}" for pod in self.pods

@@ -112,7 +112,7 @@ def _lane(lane: _Lane, following: _Lane | None) -> list[str]:
     colour = theme.colour(lane.role)
     parts = [f'<rect x="{LANE_X}" y="{lane.y:g}" width="{LANE_WIDTH}" height="{lane.height:g}" rx="10" fill="none" '
              f'stroke="{colour}" stroke-width="2"/>',
-             theme.text(LANE_X + 14, lane.y + 20, lane.title, size=13, weight=700, fill=colour),
+             theme.text(LANE_X + 14, lane.y + 20, lane.title, size=13, weight=700),
              theme.text(LANE_X + LANE_WIDTH - 14, lane.y + 20, lane.question, size=12, anchor="end", cls="dim")]
     for index, box in enumerate(lane.boxes):
         parts.append(_box(box, colour))

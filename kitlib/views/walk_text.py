@@ -19,7 +19,7 @@ QUESTIONS = {
     ("output", "ipvs"): "which real server?", ("process", "proxy"): "which endpoint?",
     ("prerouting", "ip kube-proxy"): "where to?", ("output", "ip kube-proxy"): "where to?",
     ("input", "ip kube-proxy"): "may it in?", ("forward", "ip kube-proxy"): "may it pass?",
-    ("postrouting", "ip kube-proxy"): "whose address?"}
+    ("postrouting", "ip kube-proxy"): "whose address?", ("policy", "network policy"): "may these two talk?"}
 
 
 def stages(walk: Data) -> list[tuple[str, str, list[Data]]]:
