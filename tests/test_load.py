@@ -110,6 +110,20 @@ def test_what_is_lost_is_counted_by_kind(trouble: Callable[[socket.socket], None
     assert not report.ok
 
 
+def test_a_connection_that_is_reset_at_once_is_a_lost_request_at_once() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        def accept() -> None:
+            for _ in range(20):
+                abort(listener.accept()[0])
+
+        threading.Thread(target=accept, daemon=True).start()
+        server = Server(lambda number, connection: None)
+        server.port = listener.getsockname()[1]
+        report = load(server, rps=100, seconds=0.2, connections=2)
+    assert report.lost == 20
+    assert set(report.errors) <= {"reset", "closed"}
+
+
 def test_refused_connections_are_lost_requests() -> None:
     server = Server(lambda number, connection: None)
     with socket.socket() as silent:  # has a port, but does not listen

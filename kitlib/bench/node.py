@@ -19,6 +19,7 @@ from kitlib.client import Client
 from kitlib.cluster.embedded import EmbeddedCluster
 from kitlib.cluster.errors import KitError
 from kitlib.cluster.kitapi import resident_bytes
+from kitlib.objects.meta import is_ready
 
 NAMESPACE = "default"
 PROMISED = {"process": 0.150, "oci": 0.400}
@@ -94,11 +95,6 @@ def ready_pods(client: Client, app: str) -> dict[str, tuple[str, int]]:
     return {found["metadata"]["name"]: (found["status"]["podIP"],
                                         sum(c["restartCount"] for c in found["status"]["containerStatuses"]))
             for found in client.list("pods", NAMESPACE, label_selector=f"app={app}")["items"] if is_ready(found)}
-
-
-def is_ready(found: Object) -> bool:
-    return any(c["type"] == "Ready" and c["status"] == "True"
-               for c in (found.get("status") or {}).get("conditions") or ())
 
 
 SLEEPER: Object = {"name": "main", "image": "busybox", "command": ["sleep", "3600"]}

@@ -65,7 +65,8 @@ def problem(value: Any, form: Any) -> str | None:
     'item 2 should be text, not 1'
     """
     if isinstance(form, type):
-        fits = isinstance(value, form) and not (form is int and isinstance(value, bool))
+        fits = isinstance(value, (int, float) if form is float else form) and not (
+            form in (int, float) and isinstance(value, bool))
         return None if fits else f"should be {_NAMES[form]}, not {value!r}"
     if isinstance(form, (set, frozenset)):
         return None if isinstance(value, str) and value in form else \

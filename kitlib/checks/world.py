@@ -18,6 +18,7 @@ from kitlib.objects.errors import StatusError
 
 if TYPE_CHECKING:
     from kitlib.traffic.exchange import Answer
+    from kitlib.traffic.load.run import Load
 
 T = TypeVar("T")
 Object = dict[str, Any]
@@ -89,6 +90,16 @@ class World:
         from kitlib.traffic.request import request
 
         return request(self.client, url, namespace=self.namespace, from_pod=from_pod, **options)
+
+    def load(self, url: str, *, rps: float, seconds: float | None = None, **options: Any) -> Load:
+        """So many requests a second, in the background: `with world.load("http://web/", rps=100) as load: …`, then
+        `load.report()`: lost, errors by kind, who (answers by Pod), versions, latency(99), and the Pods' lives.
+
+        seconds None: until the `with` block ends.  options: connections, keepalive, headers, method, data, timeout.
+        """
+        from kitlib.traffic.load.run import Load
+
+        return Load(self.client, url, rps=rps, seconds=seconds, namespace=self.namespace, **options)
 
     # -- the embedded cluster's own record -----------------------------------------------------------
 

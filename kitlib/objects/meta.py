@@ -49,6 +49,12 @@ def is_controlled_by(obj: Mapping[str, Any], owner: Mapping[str, Any]) -> bool:
     return reference is not None and reference.get("uid") == owner["metadata"]["uid"]
 
 
+def is_ready(obj: Mapping[str, Any]) -> bool:
+    """Whether the condition Ready (of a Pod, a Node) is True."""
+    return any(condition["type"] == "Ready" and condition["status"] == "True"
+               for condition in (obj.get("status") or {}).get("conditions") or ())
+
+
 def owner_reference(obj: Mapping[str, Any], controller: bool = True) -> dict[str, Any]:
     """A reference to `obj` for its child's `ownerReferences`; a controller also blocks foreground deletion."""
     meta = obj["metadata"]

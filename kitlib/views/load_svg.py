@@ -6,7 +6,7 @@
       1 ms  ● ●■ ●■●■ ■ ■ ■ ■ ■      │ ███████████   how many took so long
             ─────────────────────────┘
     web-a   ━━━━━━━━━▼╌╌╌                      ━ in the Service's endpoints   ─ there, not in them
-    web-b        ──━━━━━━━━━━━━━━━             ▼ told to end   ╌ on its way out
+    web-b        ──━━━━━━━━━━━━━━━             ▼ told to end   ╌ on its way out   ▭ gone, but still in them
 
 A Pod has a colour and a shape; what is lost has a cross and a line of its own.
 """
@@ -190,26 +190,33 @@ def _legend(y: float) -> list[str]:
             f'<path d="M{LEFT + 366} {y - 8}h10l-5 8z" fill="{LOST}"/>',
             text(LEFT + 382, y, "told to end", size=11, cls="dim"),
             line.format(2, 'stroke-dasharray="4 3"', LEFT + 462, y - 4),
-            text(LEFT + 492, y, "on its way out", size=11, cls="dim")]
+            text(LEFT + 492, y, "on its way out", size=11, cls="dim"),
+            f'<rect x="{LEFT + 582}" y="{y - 8}" width="24" height="8" fill="none" stroke="{LOST}" '
+            f'stroke-width="1.5" stroke-dasharray="3 2"/>',
+            text(LEFT + 612, y, "gone, but still in them", size=11, cls="dim")]
 
 
 def _life(moments: Sequence[dict[str, Any]], y: float, axes: Axes, colour: str) -> list[str]:
-    """A Pod's life as a line: thin, thick while it is an endpoint, dashed from the order to end."""
+    """A Pod's life as a line: thin, thick while it is an endpoint, dashed from the order to end; hollow: a ghost."""
     if not moments:
         return []
     parts = []
-    state = {"created": False, "endpoint": False, "terminating": False}
+    there = endpoint = ending = False
     for i, moment in enumerate(moments):
         what, begin = moment["what"], axes.x(moment["at"])
         end = axes.x(moments[i + 1]["at"]) if i + 1 < len(moments) else axes.x(axes.seconds)
-        state["created"] = what != "gone"
-        if what in ("endpoint", "no-endpoint"):
-            state["endpoint"] = what == "endpoint"
+        there = what != "gone" and (there or what == "created")
+        endpoint = what == "endpoint" or (endpoint and what != "no-endpoint")
+        ending = ending or what == "terminating"
         if what == "terminating":
-            state["terminating"] = True
             parts.append(f'<path d="M{begin - 5:.1f} {y - 9:.1f}h10l-5 8z" fill="{LOST}"/>')
-        if state["created"] and end > begin:
-            dash = ' stroke-dasharray="4 3"' if state["terminating"] else ""
+        if end <= begin:
+            continue
+        if there:
+            dash = ' stroke-dasharray="4 3"' if ending else ""
             parts.append(f'<path d="M{begin:.1f} {y:.1f}H{end:.1f}" stroke="{colour}" fill="none" '
-                         f'stroke-width="{8 if state["endpoint"] else 2}"{dash}/>')
+                         f'stroke-width="{8 if endpoint else 2}"{dash}/>')
+        elif endpoint:  # a ghost: traffic is sent where nobody is
+            parts.append(f'<rect x="{begin:.1f}" y="{y - 4:.1f}" width="{end - begin:.1f}" height="8" fill="none" '
+                         f'stroke="{LOST}" stroke-width="1.5" stroke-dasharray="3 2"/>')
     return parts

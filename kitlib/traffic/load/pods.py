@@ -16,6 +16,7 @@ from typing import Any
 
 from kitlib.client import Client
 from kitlib.objects.errors import StatusError
+from kitlib.objects.meta import is_ready
 from kitlib.traffic.network import SERVICE_NAME, SLICES, Owner
 
 Object = dict[str, Any]
@@ -128,13 +129,11 @@ class PodWatch:
 
     def _pod(self, kind: str, pod: Object, at: float) -> None:
         meta = pod["metadata"]
-        ready = any(c["type"] == "Ready" and c["status"] == "True"
-                    for c in (pod.get("status") or {}).get("conditions") or ())
         with self._lock:
             line = self._line(meta["name"])
             line.template = (meta.get("labels") or {}).get("pod-template-hash", "")
             line.note("created", at)
-            line.note("ready" if ready else "unready", at)
+            line.note("ready" if is_ready(pod) else "unready", at)
             if meta.get("deletionTimestamp"):
                 line.note("terminating", at)
             if kind == "DELETED":

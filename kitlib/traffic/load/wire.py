@@ -29,7 +29,7 @@ class Wire(asyncio.Protocol):
         self._parser: Any = None
         self._headers: dict[str, str] = {}
         self._body = b""
-        self.asking = False
+        self.asking = self.lost = False
         self.token: Any = None  # whatever the caller wants to remember of the request in flight
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -68,6 +68,7 @@ class Wire(asyncio.Protocol):
         return False
 
     def connection_lost(self, error: Exception | None) -> None:
+        self.lost = True
         if self.asking:
             self._end("reset" if error is not None or self._headers else "closed")
         self._gone(self)

@@ -144,6 +144,9 @@ class Load:
             kind = kind_of(error) if isinstance(error, OSError) else "timeout"
             self._failed(request, kind, number)
         else:
+            if wire.lost:  # accepted and reset at once, before we could say a word
+                self._note(request, "reset", ("", ""), number)
+                return
             self.numbers[wire] = number
             self._ask(wire, request)
 
