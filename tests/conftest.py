@@ -43,9 +43,10 @@ def shared_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def cluster(shared_home: Path) -> Iterator[EmbeddedCluster]:
-    """Three nodes that run processes, two that pretend."""
+    """Three nodes that run processes (or, for test_oci_shared.py, containers), two that pretend."""
     made = EmbeddedCluster(ClusterDir("shared", shared_home))
-    made.start(Settings(nodes=3, simulated_nodes=2, parent_pid=os.getpid()))
+    runtime = os.environ.get("KIT_TEST_RUNTIME", "auto")
+    made.start(Settings(nodes=3, simulated_nodes=2, parent_pid=os.getpid(), runtime=runtime))
     yield made
     made.delete()
 

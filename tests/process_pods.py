@@ -1,5 +1,7 @@
 """Real Pods for the tests of the process runtime: a daemon of their own, an address slice of their own.
 
+The same tests run with the runtime `oci` (test_oci_shared.py); then the Pods are on one node of a network of its own.
+
 `run(scenario)` runs a coroutine function that gets a `Pods`; when it ends, so do the daemon and everything it started.
 """
 
@@ -7,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import os
 import shutil
 import tempfile
 import time
@@ -14,10 +17,18 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from kitlib.network.addresses import Slice, lease_slice
+from kitlib.network.addresses import PrivateAddresses, Slice, lease_slice
 from kitlib.objects import lowports
 from kitlib.runtime.cri import ContainerConfig, ContainerState, ContainerStatus, Mount, PodSandboxConfig
+from kitlib.runtime.oci.client import OciRuntime
 from kitlib.runtime.process.client import ProcessRuntime
+
+NODE = "node-1"
+_running: list[Pods] = []  # of the test that runs now
+
+
+def oci() -> bool:
+    return os.environ.get("KIT_TEST_RUNTIME") == "oci"
 
 
 class Pods:
@@ -28,12 +39,18 @@ class Pods:
         runtime.on_container_event(self.events.append)
 
     def next_ip(self) -> str:
-        return self.slice.pod_cidr(0).replace("0/24", str(next(self._numbers)))
+        return self.ip(next(self._numbers))
+
+    def ip(self, number: int) -> str:
+        """The Pod address with this number."""
+        cidr = PrivateAddresses().pod_cidr(1) if oci() else self.slice.pod_cidr(0)
+        return cidr.replace("0/24", str(number))
 
     async def sandbox(self, name: str, **more: Any) -> tuple[str, str]:
         """A sandbox with an address: its id and the address."""
         ip = more.pop("ip", None) or self.next_ip()
         logs = str(self.directory / "logs" / name)
+        more.setdefault("node", NODE)
         config = PodSandboxConfig(name=name, uid=f"uid-{name}", namespace="default", hostname=name, ip=ip,
                                   log_directory=logs, **more)  # fmt: skip
         return await self.runtime.run_pod_sandbox(config), ip
@@ -98,7 +115,10 @@ async def ask(ip: str, port: int, request: str = "", source: str = "") -> str:
 
     async def once() -> str:
         try:
-            reader, writer = await asyncio.open_connection(ip, port, local_addr=(source, 0) if source else None)
+            if oci():
+                reader, writer = await _running[-1].runtime.dial(ip, port)
+            else:
+                reader, writer = await asyncio.open_connection(ip, port, local_addr=(source, 0) if source else None)
             writer.write(request.encode())
             data = await reader.read()
         except OSError:  # not there yet, or just being replaced
@@ -126,14 +146,25 @@ def run(scenario: Callable[..., Awaitable[None]], *, runtimes: int = 1, **option
         try:
             for _ in range(runtimes):
                 directory = Path(tempfile.mkdtemp(prefix="kit-test-"))
-                runtime = await ProcessRuntime.start(directory / "run" / "runtime.sock", directory / "runtime",
-                                                     **{"ephemeral": True, **options})  # fmt: skip
+                runtime = await start(directory / "run" / "runtime.sock", directory / "runtime",
+                                      **{"ephemeral": True, **options})  # fmt: skip
                 pods.append(Pods(directory, runtime, lease_slice()))
+                _running[:] = pods
             await scenario(*pods)
         finally:
             await asyncio.gather(*(shut(one) for one in pods))
 
     asyncio.run(main())
+
+
+async def start(socket: Path, state: Path, **options: Any) -> ProcessRuntime:
+    """The runtime that this run of the tests is about."""
+    if not oci():
+        return await ProcessRuntime.start(socket, state, **options)
+    runtime, here = await OciRuntime.start(socket, state, **options), PrivateAddresses()
+    await runtime.set_up_network(here.node_ip(0), here.node_prefix, here.service_cidr)
+    await runtime.add_node(NODE, here.node_ip(1), here.pod_cidr(1))
+    return runtime
 
 
 async def shut(pods: Pods) -> None:

@@ -63,7 +63,7 @@ def test_resolv_conf_and_hosts_are_the_pods_where_it_has_files_of_its_own() -> N
         options = {"dns_servers": ("127.99.0.10",), "dns_searches": ("default.svc.cluster.local",)}
         lines = await pods.run_script("dns", "cat /etc/resolv.conf; grep dns /etc/hosts", **options)
         if pods.runtime.isolation.namespaces or pods.runtime.isolation.proot:
-            ip = pods.slice.pod_cidr(0).replace("0/24", "2")
+            ip = pods.ip(2)
             assert lines == ["search default.svc.cluster.local", "nameserver 127.99.0.10", f"{ip}\tdns"]
         else:
             assert "nameserver 127.99.0.10" not in lines

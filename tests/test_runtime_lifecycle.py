@@ -196,7 +196,7 @@ def test_fifty_starts_and_stops_leave_no_process_and_no_descriptor() -> None:
         daemon = pods.runtime.pid
 
         async def once(number: int) -> None:
-            sandbox, _ = await pods.sandbox(f"s{number}", ip=pods.slice.pod_cidr(1).replace("0/24", str(number + 2)))
+            sandbox, _ = await pods.sandbox(f"s{number}", ip=pods.ip(number + 2))
             config = ContainerConfig(name="c", image="busybox", command=("sleep", "1000"))
             container = await pods.runtime.create_container(sandbox, config)
             await pods.runtime.start_container(container)

@@ -167,7 +167,13 @@ class Assembly:
         connector = KubeletConnector(self.nodes.kubelets, self.nodes.machines) if self.nodes else KubeletConnector({})
         self.edge = EdgeServer(faults, self.store, server_context(*self.keys.server, self.keys.ca), connector)
         await self.edge.start(bound=self.listeners)
+        self.network.renewals.append(self._listen_again)
         kubeconfig.write(self.directory.kubeconfig, self.directory.name, self.server, self.keys, self.config["token"])
+
+    async def _listen_again(self) -> None:
+        assert self.edge is not None
+        port = self.network.api_port(self.listener.getsockname()[1])
+        await self.edge.listen(sock=await self.network.listen(self.network.addresses.node_ip(0), port))
 
     def _lease_slice(self, store: Store) -> Slice:
         """The addresses of last time, since Services and Pods in the store have them; else others, for all of them."""

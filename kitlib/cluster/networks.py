@@ -40,15 +40,21 @@ class Policies(Protocol):
 
     def refresh(self) -> None: ...
 
+    def again(self) -> None: ...
+
 
 class ClusterNetwork(Protocol):
-    """enforce: puts NetworkPolicies into the nodes' kernels, where there are such."""
+    """enforce: puts NetworkPolicies into the nodes' kernels, where there are such.
+
+    renewals: called when the network had to be made anew, and every socket in it is dead.
+    """
 
     addresses: Addresses
     namespaces: dict[str, str]   # node → a file for `nsenter --net=FILE`; empty where the nodes are this machine
     fabric: str                  # the same for what lies between them
     policies: Policies | None
     enforce: Callable[[World], Awaitable[None]] | None
+    renewals: list[Callable[[], Awaitable[None]]]
 
     def served(self) -> list[dict[str, Any]]:
         """What a userspace proxy serves now (network/userspace.py)."""
@@ -78,6 +84,7 @@ class HostNetwork:
         self.fabric = ""
         self.policies: Policies | None = None
         self.enforce: Callable[[World], Awaitable[None]] | None = None
+        self.renewals: list[Callable[[], Awaitable[None]]] = []
         self._process = proxy
         self._proxy: KubeProxy | None = None
 
@@ -120,14 +127,33 @@ class OwnNetwork:
         self.namespaces: dict[str, str] = {}
         self.fabric = ""
         self._shell = NodeShell(self._run)
-        self.enforce: Callable[[World], Awaitable[None]] | None = NodePolicies(
-            self._shell, lambda: self.namespaces).apply
+        self._enforced = NodePolicies(self._shell, lambda: self.namespaces)
+        self.enforce: Callable[[World], Awaitable[None]] | None = self._enforce
         self._rules: RuleProxy | None = None
+        self.renewals: list[Callable[[], Awaitable[None]]] = []
 
     async def set_up(self) -> None:
         here = self._private
         await self._runtime.set_up_network(here.node_ip(0), here.node_prefix, here.service_cidr)
         self.fabric = await self._runtime.namespace_path("")
+        self._runtime.on_new_network(self._renew)
+
+    async def _renew(self) -> None:
+        """The daemon was killed, and the network with it: everything that was in there is made again."""
+        log.warning("the runtime daemon has gone; its successor has made the network anew")
+        self.fabric = await self._runtime.namespace_path("")
+        for name in self.namespaces:
+            self.namespaces[name] = await self._runtime.namespace_path(name)
+        for again in self.renewals:
+            await again()
+        self._enforced = NodePolicies(self._shell, lambda: self.namespaces)
+        if self.policies is not None:
+            self.policies.again()
+        if self._rules is not None:
+            await self._rules.again()
+
+    async def _enforce(self, world: World) -> None:
+        await self._enforced.apply(world)
 
     def api_port(self, outside: int) -> int:
         return API_PORT

@@ -138,6 +138,7 @@ class Nodes:
             log.warning("no cluster DNS: %s", error)
             return
         self._dns = dns
+        network.renewals.append(dns.restart)
         self._resolver = Dns(servers=(address,), host_servers=servers, host_searches=searches)
         dns.follow(self._manager.informer("services"), self._manager.informer(SLICES))
         client = self._client_factory("kube-dns")

@@ -61,6 +61,11 @@ class NetworkPolicies:
         if self._agent is not None:
             self._agent.refresh()
 
+    def again(self) -> None:
+        """What enforced them has been replaced, and knows nothing."""
+        if self._agent is not None:
+            self._agent.again()
+
     def close(self) -> None:
         if self._agent is not None:
             self._agent.close()

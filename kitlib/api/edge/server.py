@@ -50,12 +50,17 @@ class EdgeServer:
         self.loop = asyncio.get_running_loop()
         self.gate = DurabilityGate(self.store)
         self.pump = WatchPump(self.store, self.loop)
-        handshake = HANDSHAKE_TIMEOUT if self._tls else None
         places: list[dict[str, Any]] = [{"sock": each} for each in bound] or [{"host": host, "port": port}]
-        self._servers = [await self.loop.create_server(lambda: Connection(self), **place, ssl=self._tls, backlog=1024,
-                                                       ssl_handshake_timeout=handshake) for place in places]
+        for place in places:
+            await self.listen(**place)
         self._timer = self.loop.call_later(TICK, self._tick)
         return self._servers[0].sockets[0].getsockname()[1]
+
+    async def listen(self, **place: Any) -> None:
+        """Listen at one more place: sock, or host and port."""
+        handshake = HANDSHAKE_TIMEOUT if self._tls else None
+        self._servers.append(await self.loop.create_server(lambda: Connection(self), **place, ssl=self._tls,
+                                                           backlog=1024, ssl_handshake_timeout=handshake))
 
     def admit(self, connection: Connection) -> bool:
         if len(self.connections) >= MAX_CONNECTIONS:

@@ -198,6 +198,11 @@ class DnsServer:
         udp = await self._listen(self.address, self.port, socket.SOCK_DGRAM)
         self._udp, _ = await loop.create_datagram_endpoint(lambda: _Udp(self.responder), sock=udp)
 
+    async def restart(self) -> None:
+        """Listen again: the network of its sockets has gone."""
+        await self.close()
+        await self.start()
+
     async def close(self) -> None:
         if self._timer is not None:
             self._timer.cancel()

@@ -51,13 +51,19 @@ class RuleProxy:
         for informer in (self._services, self._slices):
             informer.add_handler(lambda kind, old, new: self.changed())
         self._nodes.add_handler(self._node_changed)
-        for name in names:
+        for name in [*names, PLACE] if fabric else names:
             self.add(name)
-        if fabric:
-            self._keepers[PLACE] = _Keeper(PLACE, [BalancerRoutes(self._shell, self._addresses)], self._wanted)
 
     def add(self, name: str) -> None:
-        self._keepers[name] = _Keeper(name, parts(self.mode, self._shell, name, self._new), self._wanted)
+        rules: Sequence[Rules] = [BalancerRoutes(self._shell, self._addresses)] if name == PLACE else parts(
+            self.mode, self._shell, name, self._new)
+        self._keepers[name] = _Keeper(name, rules, self._wanted)
+
+    async def again(self) -> None:
+        """Their kernels are new ones, and know nothing."""
+        for name in list(self._keepers):
+            await self.remove(name)
+            self.add(name)
 
     async def remove(self, name: str, *, clear: bool = False) -> None:
         """Stop to keep a node's rules.  clear: and take them away."""

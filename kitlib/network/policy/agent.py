@@ -50,6 +50,11 @@ class PolicyAgent:
         self._pods.add_handler(self._pod_changed)
         self._soon()  # a daemon that outlived us may have a table of yesterday
 
+    def again(self) -> None:
+        """Hand it all over once more."""
+        self._sent = None
+        self._soon()
+
     def close(self) -> None:
         self._closed = True
         if self._timer is not None:

@@ -7,9 +7,10 @@ for a socket: one that was made in a node's network namespace works from everywh
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import ssl
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple
 
 from kitlib.runtime.process.client import ProcessRuntime
@@ -27,15 +28,27 @@ class OciRuntime(ProcessRuntime):
     name = "oci"
     daemon = "kitlib.runtime.oci.daemon"
 
+    @property
+    def own_address(self) -> bool:
+        return True
+
     # The network.
 
     async def set_up_network(self, gateway: str, prefix: int, service_cidr: str) -> None:
         """The fabric that all nodes hang on.  Does nothing if it is there, as after a crash of the cluster process."""
-        await self._link.call("set_up_network", gateway=gateway, prefix=prefix, service_cidr=service_cidr)
+        params = {"gateway": gateway, "prefix": prefix, "service_cidr": service_cidr}
+        await self._link.call("set_up_network", **params)
+        self._link.told["set_up_network"] = params
 
     async def add_node(self, name: str, address: str, pod_cidr: str) -> None:
         """A network namespace for a node; does nothing if it has one."""
-        await self._link.call("add_node", name=name, address=address, pod_cidr=pod_cidr)
+        params = {"name": name, "address": address, "pod_cidr": pod_cidr}
+        await self._link.call("add_node", **params)
+        self._link.told[f"add_node {name}"] = params
+
+    def on_new_network(self, renew: Callable[[], Awaitable[None]]) -> None:
+        """Call back when the daemon was killed and another one made the network anew: all sockets in it are dead."""
+        self._link.on_new = renew
 
     async def run_in_node(self, node: str, argv: Sequence[str], stdin: str = "") -> Ran:
         """Run a program (as root, its PATH the usual one) in a node's network namespace, to its end.
@@ -77,6 +90,9 @@ async def _connected(opened: socket.socket, host: str, port: int,
     try:
         await asyncio.get_running_loop().sock_connect(opened, (host, port))
         return await asyncio.open_connection(sock=opened, ssl=context, server_hostname=host if context else None)
+    except OSError as error:
+        opened.close()
+        raise OSError(error.errno, os.strerror(error.errno) if error.errno else str(error)) from error
     except BaseException:
         opened.close()
         raise

@@ -96,6 +96,11 @@ class ProcessRuntime:
         return Isolation(**self._link.hello["isolation"])
 
     @property
+    def own_address(self) -> bool:
+        """Whether 0.0.0.0 in a Pod is the Pod's own address."""
+        return self.isolation.notifications
+
+    @property
     def pid(self) -> int:
         return self._link.hello["pid"]
 
@@ -167,7 +172,7 @@ class ProcessRuntime:
 
     def build(self, image: ImageConfig, config: ContainerConfig, sandbox: PodSandboxConfig) -> dict[str, Any]:
         """What the daemon starts."""
-        return bundle.build(image, config, sandbox, own_address=self.isolation.notifications)
+        return bundle.build(image, config, sandbox, own_address=self.own_address)
 
     async def start_container(self, container_id: str) -> None:
         await self._link.call("start_container", container=container_id)

@@ -12,7 +12,7 @@ import json
 import os
 import socket
 import subprocess
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from kitlib.runtime.cri import RuntimeError_
@@ -40,7 +40,10 @@ class Link:
         self._connecting = asyncio.Lock()
         self._closed = False
         self.hello: dict[str, Any] = {}
-        self.told: dict[str, dict[str, Any]] = {}  # method → params: what a daemon that is new has to hear, too
+        # What a daemon that is new has to hear, too: method (and whom it is about) → params.
+        self.told: dict[str, dict[str, Any]] = {}
+        self.on_new: Callable[[], Awaitable[None]] | None = None  # a daemon took the place of one that died
+        self._renewing: asyncio.Task[None] | None = None
 
     async def connect(self) -> None:
         """Join the daemon that is there, or start one."""
@@ -64,9 +67,13 @@ class Link:
             reader, writer = await open_connection(self.path)
         self._writer = writer
         self._reading = asyncio.create_task(self._read(reader), name="runtime link")
-        self.hello = await self._ask("control", {})
-        for method, params in self.told.items():
-            await self._ask(method, params)
+        before, self.hello = self.hello, await self._ask("control", {})
+        if before.get("pid") == self.hello["pid"]:
+            return
+        for key, params in self.told.items():
+            await self._ask(key.partition(" ")[0], params)
+        if before and self.on_new is not None:
+            self._renewing = asyncio.ensure_future(self.on_new())
 
     async def _spawn(self) -> None:
         os.makedirs(os.path.dirname(self.path), exist_ok=True)
