@@ -103,6 +103,13 @@ def test_the_text_of_a_wrong_answer_has_everything_a_learner_needs():
     assert "\x1b[31m" in text(result, colour=True)
 
 
+def test_on_the_button_a_hint_has_its_code_and_its_stress_and_nothing_else_is_markup():
+    from kitlib.views.check_button import prose
+
+    assert prose("run `a < *b*` *before* it") == "run <code>a &lt; *b*</code> <em>before</em> it"
+    assert prose("<b> 2*3*4 and a lone ` or *") == "&lt;b&gt; 2*3*4 and a lone ` or *"
+
+
 def test_a_module_without_checks_and_a_check_without_a_title_are_errors():
     with pytest.raises(TypeError, match="defines no checks"):
         lab_of()

@@ -6,6 +6,7 @@ It is an anywidget, so it needs no extension to be built, and it shows its text 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from html import escape
 from typing import Any
@@ -56,6 +57,7 @@ CSS = """
 .kit-check dl { margin: 6px 0 0; display: grid; grid-template-columns: max-content 1fr; gap: 2px 12px; }
 .kit-check dl > dt { font-weight: 600; width: auto; white-space: nowrap; }
 .kit-check dl > dd { margin: 0; width: auto; padding: 0; }
+.kit-check code { background: var(--jp-layout-color1, #ffffff); padding: 0 3px; border-radius: 3px; }
 """
 
 STATES = {True: ("passed", "✔ passed"), False: ("wrong", "✘ not yet: check again"),
@@ -97,13 +99,31 @@ def words(result: Result) -> str:
     """A result as HTML: the exercise, then what is wrong and the hint."""
     parts = [f"<strong>{escape(result.description)}</strong>"]
     if result.cause:
-        rows = [("what is wrong", result.cause["rationale"]), ("expected", result.cause["expected"]),
-                ("actual", result.cause["actual"]), ("hint", result.cause["help"])]
-        parts.append("<dl>" + "".join(f"<dt>{name}</dt><dd>{escape(str(value))}</dd>" for name, value in rows
-                                      if value is not None) + "</dl>")
+        rows = [("what is wrong", prose(result.cause["rationale"])), ("expected", plain(result.cause["expected"])),
+                ("actual", plain(result.cause["actual"])), ("hint", prose(result.cause["help"]))]
+        parts.append("<dl>" + "".join(f"<dt>{name}</dt><dd>{value}</dd>" for name, value in rows if value) + "</dl>")
     elif result.passed is None:
         parts += [f"<div>{escape(line)}</div>" for line in result.log]
     return "".join(parts)
+
+
+_CODE, _STRESS = re.compile(r"`([^`]+)`"), re.compile(r"(?<![\w*])\*(\w[^*\n]*)\*(?![\w*])")
+
+
+def plain(value: Any) -> str:
+    """A value as HTML; "" for None."""
+    return "" if value is None else escape(str(value))
+
+
+def prose(text: str) -> str:
+    """A sentence as HTML: `code` and *stress* as in Markdown, everything else as it is.
+
+    >>> prose("run `a < *b*` *before* it")
+    'run <code>a &lt; *b*</code> <em>before</em> it'
+    """
+    parts = _CODE.split(text)
+    return "".join(f"<code>{escape(part)}</code>" if number % 2 else _STRESS.sub(r"<em>\1</em>", escape(part))
+                   for number, part in enumerate(parts))
 
 
 def check_button(run: Callable[[], Result]) -> CheckButton:

@@ -14,7 +14,7 @@ from kitlib.trace.podlife import POD, PodLife, Span
 from kitlib.views import theme
 from kitlib.views.pod_svg import state_colour
 
-WIDTH, LEFT, RIGHT = 980, 170, 76
+WIDTH, LEFT, RIGHT = 980, 170, 88
 TOP, ROW, BAR = 74, 34, 24
 EVENT_ROW, MAX_EVENTS = 19, 14
 ROUTINE = ("Pulling", "Pulled", "Created", "Started")   # the bars say that already
