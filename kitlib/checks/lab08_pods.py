@@ -22,6 +22,7 @@ from kitlib.checks.pods import (
     restarts,
     status_of,
     terminated,
+    visitors,
 )
 from kitlib.checks.world import World
 
@@ -194,7 +195,7 @@ def probes(world: World) -> None:
         raise Wrong("it takes long until anybody notices that sleepy is not ready", "periodSeconds × failureThreshold "
                     "of the readiness probe: 10 × 3 by default.", expected="at most 5 s",
                     actual=f"{patience['readiness']} s")
-    ready(world, "sleepy", within=12.0)
+    ready(world, "sleepy")
     before = restarts(pod(world, "sleepy"))
     if before:
         raise Wrong("sleepy was killed while it slept, or later", "`lab.timeline('sleepy')` shows who did it and when.",
@@ -373,8 +374,7 @@ def adapter(world: World) -> None:
 @exercise(points=2)
 def debug(world: World) -> None:
     """You asked Pod mute from inside, by a container that came late"""
-    found = pod(world, "mute")
-    entries = found["status"].get("ephemeralContainerStatuses") or []
+    found, entries = visitors(world, "mute")
     if not entries:
         copies = [p["metadata"]["name"] for p in world.pods() if p["metadata"]["name"].startswith("mute-")]
         if copies:

@@ -18,6 +18,7 @@ from kitlib.objects.errors import StatusError
 
 Object = dict[str, Any]
 PULL = {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"}
+STUCK = PULL | {"CrashLoopBackOff", "CreateContainerConfigError", "CreateContainerError"}
 
 
 def pod(world: World, name: str) -> Object:
@@ -69,17 +70,27 @@ def restarts(found: Mapping[str, Any]) -> int:
     return sum(entry.get("restartCount", 0) for entry in statuses(found))
 
 
-def ready(world: World, name: str, *, within: float | None = None) -> Object:
-    """The Pod, once all its containers are ready and stay so.  Raises Wrong that says what is in the way."""
+def ready(world: World, name: str, *, within: float = 12.0) -> Object:
+    """The Pod, once all its containers are ready and stay so.  Raises Wrong that says what is in the way.
+
+    A machine may be slow, so there is patience; but nobody waits for a Pod that is stuck.
+    """
     def look() -> Object | None:
         found = _alive(world, name)
         return found if found is not None and is_ready(found) else None
 
     pod(world, name)
-    found = world.eventually(look, within=within)
+    world.eventually(lambda: look() or _is_stuck(_alive(world, name)), within=within)
+    found = look()
     if found is None or not world.stays(look):
         raise why_not(pod(world, name))
     return found
+
+
+def _is_stuck(found: Object | None) -> bool:
+    """Whether a container has come to a wait that nothing but a person ends soon."""
+    waits = [(entry.get("state") or {}).get("waiting") or {} for entry in statuses(found or {})]
+    return any(wait.get("reason") in STUCK for wait in waits)
 
 
 def why_not(found: Mapping[str, Any]) -> Wrong:
@@ -111,6 +122,20 @@ def why_not(found: Mapping[str, Any]) -> Wrong:
 def _is_done_init(found: Mapping[str, Any], entry: Mapping[str, Any]) -> bool:
     inits = {c["name"] for c in found["spec"].get("initContainers") or ()}
     return entry["name"] in inits and (entry["state"].get("terminated") or {}).get("exitCode") == 0
+
+
+def visitors(world: World, name: str) -> tuple[Object, list[Object]]:
+    """The Pod and the statuses of its ephemeral containers, once the kubelet has told of each."""
+    def told(found: Object) -> list[Object]:
+        return found["status"].get("ephemeralContainerStatuses") or []
+
+    def all_told() -> bool:
+        found = pod(world, name)
+        return len(told(found)) == len(found["spec"].get("ephemeralContainers") or ())
+
+    world.eventually(all_told)
+    found = pod(world, name)
+    return found, told(found)
 
 
 def logs(world: World, name: str, container_name: str) -> str:
