@@ -34,14 +34,14 @@ CANARY = [Route("town/canary", "", "canary.example", "/ X-Tester: yes", "PathPre
 
 
 def _passage(url: str, rules: list[Route], taken: Route | None, pod: str = "", status: int = 200,
-             reason: str = "OK", **more: Any) -> Passage:
+             reason: str = "OK", sent: tuple[tuple[str, str], ...] = (), **more: Any) -> Passage:
     scheme, _, rest = url.partition("://")
     host, _, path = rest.partition("/")
     seen = {"pod": _PODS[pod].pod, "client": _CONTROLLER.address, "headers": {
         "Host": host, "X-Forwarded-For": _SOURCE, "X-Forwarded-Proto": scheme}} if pod else {}
     endpoints = [_PODS[pod]] if pod else []
     return Passage(url, "GET", host, "/" + path, scheme == "https",
-                   Answer(url, status=status, reason=reason, seconds=0.0043),
+                   Answer(url, status=status, reason=reason, seconds=0.0043, sent=list(sent)),
                    front=f"{_FRONT}:{443 if scheme == 'https' else 80}", source=_SOURCE, controller=_CONTROLLER,
                    rules=rules, taken=taken, endpoints=endpoints, endpoint=endpoints[0].address if pod else "",
                    seen=seen, origin=2.1 if pod else 0.0, overhead=0.08, **more)
@@ -58,7 +58,8 @@ def passage(story: str = "town") -> str:
         "empty": lambda: _passage("http://empty.example/", [empty], empty, status=503, reason="Service Unavailable",
                                   service="town/empty"),
         "stranger": lambda: _passage("http://stranger.example/", [], None, status=404, reason="Not Found"),
-        "canary": lambda: _passage("http://canary.example/", CANARY, CANARY[0], "fresh"),
+        "canary": lambda: _passage("http://canary.example/", CANARY, CANARY[0], "fresh",
+                                   sent=(("X-Tester", "yes"),)),
     }
     if story not in stories:
         raise ValueError(f"there are the stories {', '.join(stories)}")

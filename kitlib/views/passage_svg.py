@@ -21,6 +21,7 @@ WIDTH, LEFT, BAR = 980, 20, 940
 TOP, GAP, LINE = 54, 26, 20
 MOST_RULES, MOST_ENDPOINTS = 8, 5
 SENSES = ("address", "port", "host", "path", "headers")
+USUAL = ("Host", "User-Agent", "Accept", "X-Request-Id")  # of the headers that are sent, not worth a line
 TAKEN, OTHER = "▶", "·"
 
 
@@ -64,9 +65,11 @@ def lanes(way: Passage) -> list[Lane]:
 
 def _client(way: Passage) -> Lane:
     lane = Lane("Client", "asks", "client", len(SENSES), [Line(f"{way.method} {way.url}", strong=True)])
+    lane.lines += [Line(f"{name}: {value}") for name, value in way.answer.sent if name not in USUAL]
     if way.front:
-        known = any(rule.host != "*" for rule in way.rules)
-        says = "an Ingress's status says so, and DNS would" if known else "if DNS led that name here; no rule has it"
+        named = [rule for rule in way.rules if rule.host != "*"]
+        whose = "an Ingress's" if any(rule.ingress_class for rule in named) else "a Gateway's"
+        says = f"{whose} status says so, and DNS would" if named else "if DNS led that name here; no rule has it"
         lane.lines.append(Line(f"{way.host} is at {way.front.rpartition(':')[0]}: {says}"))
     return lane
 
@@ -113,7 +116,7 @@ def _behind(way: Passage) -> list[Line]:
 
 def _short(rule: Route) -> str:
     return f"{rule.service.partition('/')[2]}   (Ingress {rule.ingress})" if rule.ingress_class \
-        else f"{rule.service.partition('/')[2]}   ({rule.ingress})"
+        else f"{rule.service.partition('/')[2]}   (HTTPRoute {rule.ingress})"
 
 
 def _pod(way: Passage) -> Lane:
