@@ -47,6 +47,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "resume": ("control", "let a paused controller run again"),
     "node": ("node", "switch a node off and on: stop, kill, start"),
     "build": ("build", "build an image out of a Dockerfile, as a graph"),
+    "registry": ("registry", "a registry of images on this machine: serve, push, pull"),
     "image": ("image", "images: load, list, save, tag, rm, inspect, base"),
     "doctor": ("doctor", "what this machine offers, and what each missing thing costs"),
     "slides": ("slides", "build a chapter's slides as one HTML file"),
