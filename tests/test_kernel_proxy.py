@@ -147,10 +147,11 @@ def test_rules_that_somebody_took_away_come_back(net: Net, mode: str, monkeypatc
 
 
 @needs
-def test_another_mode_takes_over_and_leaves_nothing_of_the_first(net: Net) -> None:
+@pytest.mark.parametrize("mode", ["iptables", "userspace"])
+def test_another_mode_takes_over_and_leaves_nothing_of_the_first(net: Net, mode: str) -> None:
     async def live() -> None:
         world = World(net)
-        first = world.proxy("iptables")
+        first = world.proxy(mode)
         first.start(list(NODES))
         await first.synced()
         await first.close()
@@ -160,6 +161,7 @@ def test_another_mode_takes_over_and_leaves_nothing_of_the_first(net: Net) -> No
         second.start(list(NODES))
         await second.synced()
         assert "KUBE-" not in net.run("node1", "iptables-save")
+        assert "10.96.0.0/16" not in net.run("node1", "ip", "route", "show", "table", "local")
         assert answers(net) == "a1"
         await second.close(clear=True)
 
@@ -177,8 +179,11 @@ def test_a_node_that_cannot_be_entered_is_tried_again_and_told(monkeypatch: pyte
         return ["true"]
 
     async def live() -> None:
-        kept = RuleProxy("nftables", Listed(), Listed(), Listed([node("node1")]), NodeShell(runner(enter)),  # type: ignore[arg-type]
-                         lambda place: ProxyProcess(), cluster_cidr="10.244.0.0/16", service_cidr="10.96.0.0/16")
+        told: list[tuple[str, str]] = []
+        kept = RuleProxy("nftables", Listed(), Listed(), Listed([node("node1")]),  # type: ignore[arg-type]
+                         NodeShell(runner(enter)), lambda place: ProxyProcess(), cluster_cidr="10.244.0.0/16",
+                         service_cidr="10.96.0.0/16",
+                         tell=lambda node, why: told.append((node["metadata"]["name"], why)))
         kept.start(["node1"])
         await asyncio.sleep(0)
         while not kept.status()["nodes"]["node1"]["error"]:
@@ -187,6 +192,7 @@ def test_a_node_that_cannot_be_entered_is_tried_again_and_told(monkeypatch: pyte
             "sh on node1: Cannot open network namespace: No such file or directory")
         await kept.synced()
         assert kept.status()["nodes"]["node1"]["error"] == ""
+        assert told == [("node1", "sh on node1: Cannot open network namespace: No such file or directory")]
         await kept.close()
 
     run(live())

@@ -167,8 +167,10 @@ class OwnNetwork:
 
     async def start_proxy(self, manager: Manager, client: Client, clock: Clock, nodes: Sequence[str]) -> None:
         services, slices, known = (manager.informer(name) for name in ("services", SLICES, "nodes"))
+        events = EventRecorder(client, "kube-proxy", clock)
         self._rules = RuleProxy(self._mode, services, slices, known, self._shell, self._proxy_in,
-                                cluster_cidr=self._private.cluster_cidr, service_cidr=self._private.service_cidr)
+                                cluster_cidr=self._private.cluster_cidr, service_cidr=self._private.service_cidr,
+                                tell=lambda node, why: events.emit(node, "FailedToSyncRules", why, "Warning"))
         for name in nodes:
             await self._rules.clear_other_modes(name)
         self._rules.start(nodes, fabric=True)

@@ -14,10 +14,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from ..iptables import RuleContext
 from ..service_ports import ServicePort, local_to
 from .node import Rules
+from .routes import Routes
 from .shell import NodeShell, set_kernel
 
-PLACE = ""         # the fabric's name among the nodes
-PROTOCOL = "107"   # who made a route: a number that nobody in /etc/iproute2/rt_protos has, so we know ours again
+PLACE = ""   # the fabric's name among the nodes
 
 
 class BalancerRoutes(Rules):
@@ -25,28 +25,21 @@ class BalancerRoutes(Rules):
 
     def __init__(self, shell: NodeShell, addresses: Callable[[], Mapping[str, str]]) -> None:
         self._shell, self._addresses = shell, addresses
-        self._written: dict[str, list[str]] | None = None
+        self._routes = Routes(shell, PLACE)
+        self._prepared = False
 
     async def sync(self, ports: Sequence[ServicePort], context: RuleContext) -> None:
-        wanted = ways(ports, self._addresses())
-        before, self._written = self._written, None
-        lines = []
-        if before is None:   # whatever an earlier process left
+        if not self._prepared:
             await set_kernel(self._shell, PLACE, "net/ipv4/fib_multipath_hash_policy", "1")
-            before, lines = {}, [f"route flush proto {PROTOCOL}"]
-        lines += [f"route del {address}/32 proto {PROTOCOL}" for address in before if address not in wanted]
-        lines += [f"route replace {address}/32 proto {PROTOCOL} {_hops(wanted[address])}" for address in wanted
-                  if before.get(address) != wanted[address]]
-        if lines:
-            await self._shell.must(PLACE, ["ip", "-batch", "-"], "".join(f"{line}\n" for line in lines))
-        self._written = wanted
+            self._prepared = True
+        found = ways(ports, self._addresses())
+        await self._routes.change({f"{address}/32": _hops(taking) for address, taking in found.items()})
 
     async def clear(self) -> None:
-        self._written = None
-        await self._shell.must(PLACE, ["ip", "route", "flush", "proto", PROTOCOL])
+        await self._routes.clear()
 
     def look_again(self) -> None:
-        self._written = None
+        self._routes.forget()
 
 
 def ways(ports: Iterable[ServicePort], addresses: Mapping[str, str]) -> dict[str, list[str]]:

@@ -23,6 +23,7 @@ from ..service_ports import ServicePort
 from ..userspace import ProxyNode, desired_state
 from . import conntrack
 from .restore import restore_input
+from .routes import Routes
 from .shell import CommandFailed, NodeShell, prepare, set_kernel
 from .transaction import NOTHING, delete, transaction
 
@@ -100,16 +101,18 @@ class NftablesRules(Rules):
         if not self._prepared:
             await prepare(self._shell, self._node)
             self._prepared = True
-        before, self._written = self._written, None
         wanted = await _computed(nftables_table, ports, context)
-        text = transaction(await self._there() if before is None else before, wanted)
+        before, self._written = self._written, None
+        before = before or await self._there()
+        text = transaction(before, wanted) if before else delete() + transaction(NOTHING, wanted)
         if text:
             await self._shell.must(self._node, ["nft", "-f", "-"], text)
         self._written = wanted
 
-    async def _there(self) -> Table:
+    async def _there(self) -> Table | None:
+        """The table as it is; None if there is none, or if it cannot be read and has to be made anew."""
         listed = await self._shell.run(self._node, ["nft", "list", "table", *NAME.split()])
-        return NOTHING if listed.code else Table.parse(listed.stdout)   # 1: there is no such table
+        return None if listed.code else Table.parse(listed.stdout)
 
     async def clear(self) -> None:
         self._written = None
@@ -133,6 +136,7 @@ class _Listens(Rules):
     def __init__(self, node: str, new: NewListening) -> None:
         self._node, self._new = node, new
         self._proxy: Listening | None = None
+        self._state: list[Any] | None = None
 
     async def _listen(self, ports: Sequence[ServicePort], context: RuleContext, *, health_only: bool = False) -> None:
         here = ProxyNode(context.node, context.node_addresses[0], context.cluster_cidr, context.zone)
@@ -142,7 +146,9 @@ class _Listens(Rules):
                 return
             self._proxy = self._new(self._node)
             await self._proxy.start()
-        await self._proxy.apply(state)
+        if state != self._state:
+            await self._proxy.apply(state)
+            self._state = state
 
     async def clear(self) -> None:
         await self.close()
@@ -150,7 +156,7 @@ class _Listens(Rules):
     async def close(self) -> None:
         if self._proxy is not None:
             await self._proxy.close()
-            self._proxy = None
+            self._proxy = self._state = None
 
 
 class UserspaceRules(_Listens):
@@ -158,25 +164,21 @@ class UserspaceRules(_Listens):
 
     def __init__(self, shell: NodeShell, node: str, new: NewListening) -> None:
         super().__init__(node, new)
-        self._shell = shell
-        self._routes: set[str] = set()
+        self._routes = Routes(shell, node, "local")
 
     async def sync(self, ports: Sequence[ServicePort], context: RuleContext) -> None:
-        outside = {f"{address}/32" for port in ports for address in (*port.external_ips, *port.load_balancer_ips)
-                   if address not in context.node_addresses}
-        await self._route({context.service_cidr, *outside})
+        outside = [f"{address}/32" for port in ports for address in (*port.external_ips, *port.load_balancer_ips)
+                   if address not in context.node_addresses]
+        await self._routes.change(dict.fromkeys([context.service_cidr, *outside], "dev lo"))
         await self._listen(ports, context)
 
-    async def _route(self, wanted: set[str]) -> None:
-        lines = [f"route replace local {network} dev lo" for network in sorted(wanted - self._routes)]
-        lines += [f"route del local {network} dev lo" for network in sorted(self._routes - wanted)]
-        if lines:
-            await self._shell.must(self._node, ["ip", "-batch", "-"], "\n".join(lines) + "\n")
-        self._routes = wanted
+    def look_again(self) -> None:
+        super().look_again()
+        self._routes.forget()
 
     async def clear(self) -> None:
         await self.close()
-        await self._route(set())
+        await self._routes.clear()
 
 
 class HealthAnswers(_Listens):

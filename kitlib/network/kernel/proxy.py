@@ -33,16 +33,21 @@ RETRY_SECONDS = (0.2, 1.0, 5.0, 30.0)
 
 
 class RuleProxy:
-    """Keeps the rules of some nodes.  networks: the nodes' Pods and the Services."""
+    """Keeps the rules of some nodes.
+
+    cluster_cidr, service_cidr: the addresses of all Pods and of all Services.  tell: called with (Node, sentence) when
+    a node cannot have its rules, once for every reason.
+    """
 
     def __init__(self, mode: str, services: Informer, slices: Informer, nodes: Informer, shell: NodeShell,
-                 new_listening: NewListening, *, cluster_cidr: str, service_cidr: str) -> None:
+                 new_listening: NewListening, *, cluster_cidr: str, service_cidr: str,
+                 tell: Callable[[Object, str], None] | None = None) -> None:
         if mode not in APPLIED:
             raise ValueError(f'mode "{mode}" cannot be applied; there is {", ".join(APPLIED)}')
         self.mode = mode
         self._services, self._slices, self._nodes = services, slices, nodes
         self._shell, self._new = shell, new_listening
-        self._cluster_cidr, self._service_cidr = cluster_cidr, service_cidr
+        self._cluster_cidr, self._service_cidr, self._tell = cluster_cidr, service_cidr, tell
         self._generation, self._ports = 0, (-1, list[ServicePort]())
         self._keepers: dict[str, _Keeper] = {}
 
@@ -57,7 +62,7 @@ class RuleProxy:
     def add(self, name: str) -> None:
         rules: Sequence[Rules] = [BalancerRoutes(self._shell, self._addresses)] if name == PLACE else parts(
             self.mode, self._shell, name, self._new)
-        self._keepers[name] = _Keeper(name, rules, self._wanted)
+        self._keepers[name] = _Keeper(name, rules, self._wanted, self._failed)
 
     async def again(self) -> None:
         """Their kernels are new ones, and know nothing."""
@@ -77,9 +82,8 @@ class RuleProxy:
     async def clear_other_modes(self, name: str) -> None:
         """What another mode left on a node that lived on while the mode was changed."""
         for mode in APPLIED:
-            if mode not in (self.mode, "userspace"):
-                for part in parts(mode, self._shell, name, self._new)[:1]:
-                    await part.clear()
+            if mode != self.mode:
+                await parts(mode, self._shell, name, self._new)[0].clear()
 
     def changed(self) -> None:
         self._generation += 1
@@ -114,6 +118,11 @@ class RuleProxy:
         context = RuleContext(name, self._cluster_cidr, self._service_cidr, there, zone) if known else None
         return self._generation, self._ports[1], context
 
+    def _failed(self, name: str, why: str) -> None:
+        log.warning("kube-proxy on %s: %s", name or "the fabric", why)
+        node = self._nodes.get(name)
+        if self._tell is not None and node is not None:
+            self._tell(node, why)
 
     def _addresses(self) -> dict[str, str]:
         facts = {name: _facts(self._nodes.get(name))[0] for name in self._keepers if name != PLACE}
@@ -133,10 +142,11 @@ class _Keeper:
     """The task that keeps one node's rules."""
 
     def __init__(self, name: str, rules: Sequence[Rules],
-                 wanted: Callable[[str], tuple[int, list[ServicePort], RuleContext | None]]) -> None:
+                 wanted: Callable[[str], tuple[int, list[ServicePort], RuleContext | None]],
+                 failed: Callable[[str, str], None]) -> None:
         self.wake, self.tried = asyncio.Event(), asyncio.Event()
         self.wake.set()
-        self._name, self._parts, self._wanted = name, rules, wanted
+        self._name, self._parts, self._wanted, self._failed = name, rules, wanted, failed
         self._reached, self._seconds, self._error, self._failures = -1, 0.0, "", 0
         self._moved = asyncio.Condition()
         self._task = asyncio.create_task(self._keep(), name=f"kube-proxy {name}")
@@ -157,17 +167,19 @@ class _Keeper:
         return RETRY_SECONDS[min(self._failures, len(RETRY_SECONDS)) - 1] if self._failures else RESYNC_SECONDS
 
     async def _sync(self) -> None:
-        generation, ports, context = self._wanted(self._name)
-        if context is None:
-            return
         began = time.monotonic()
         try:
+            generation, ports, context = self._wanted(self._name)
+            if context is None:
+                return
             for part in self._parts:
                 await part.sync(ports, context)
-        except (CommandFailed, OSError) as error:
+        except Exception as error:   # whatever it is: the next try, or the next change, may do better
+            if not isinstance(error, (CommandFailed, OSError)):
+                log.exception("kube-proxy on %s", self._name)
             self._failures += 1
             if str(error) != self._error:
-                log.warning("kube-proxy on %s: %s", self._name, error)
+                self._failed(self._name, str(error))
             self._error = str(error)
             return
         self._failures, self._error, self._seconds = 0, "", time.monotonic() - began
