@@ -108,6 +108,22 @@ def test_a_class_with_a_provisioner_makes_a_volume():
     assert w.store.revision == before
 
 
+@pytest.mark.parametrize(("asked", "words"), [
+    ({"accessModes": ["ReadWriteMany"]}, 'failed to provision volume with StorageClass "standard": NodePath only '
+     "supports ReadWriteOnce and ReadWriteOncePod (1.22+) access modes"),
+    ({"volumeMode": "Block"}, "rancher.io/local-path does not support block volume provisioning"),
+    ({"selector": {"matchLabels": {"disk": "ssd"}}}, 'failed to provision volume with StorageClass "standard": '
+     "claim.Spec.Selector is not supported")])
+def test_what_a_directory_on_one_node_cannot_be_is_refused_in_the_provisioners_words(asked, words):
+    w = Storage()
+    w.storage_class("standard")
+    w.claim("c", storage_class="standard", **asked)
+    w.settle(30)
+    assert (w.phase(CLAIMS, "c"), w.names(VOLUMES, None)) == ("Pending", [])
+    assert w.reasons("c") == ["ExternalProvisioning", "Provisioning", "ProvisioningFailed"]
+    assert w.events("c")[-1] == ("Warning", "ProvisioningFailed", words)
+
+
 def test_waiting_for_the_first_consumer_the_volume_is_made_where_the_pod_will_be():
     w = Storage()
     w.storage_class("local", "WaitForFirstConsumer")

@@ -329,6 +329,11 @@ def claim(world: World) -> None:
         raise Wrong("the claim was not bound before there was a Pod", "Look at the class: WaitForFirstConsumer. Where "
                     "should a local directory be made, as long as nobody knows where the Pod will run?")
     notes = _claim(world, "notes")
+    if set(notes["spec"]["accessModes"]) - {"ReadWriteOnce", "ReadWriteOncePod"}:
+        raise Wrong("notes wants to be used from many nodes at once", "A directory lies on one node: `kubectl "
+                    "describe pvc notes` ends with what the class can give. ReadWriteOnce means once *a node*, not a "
+                    "Pod.",
+                    expected=["ReadWriteOnce"], actual=notes["spec"]["accessModes"])
     if not world.eventually(lambda: _claim(world, "notes")["status"].get("phase") == "Bound"):
         raise Wrong("the claim notes is not bound", "`kubectl describe pvc notes` ends with what it waits for. Is "
                     "there such a class (`kubectl get sc`)? Does a Pod use the claim?", expected="Bound",

@@ -67,6 +67,10 @@ class LocalProvisioner(Controller):
         if observed.volume is not None or not node:
             return []
         name, key = volume_name(claim), object_key(claim)
+        asked = Emit(claim, "Provisioning", f'External provisioner is provisioning volume for claim "{key}"')
+        trouble = refusal(claim)
+        if trouble:
+            return [asked, Emit(claim, "ProvisioningFailed", trouble, "Warning")]
         made = {
             "kind": "PersistentVolume", "apiVersion": "v1",
             "metadata": {"name": name, "annotations": {PROVISIONED_BY: NAME}},
@@ -83,7 +87,7 @@ class LocalProvisioner(Controller):
                     {"key": "kubernetes.io/hostname", "operator": "In", "values": [node]}]}]}},
             },
         }
-        return [Emit(claim, "Provisioning", f'External provisioner is provisioning volume for claim "{key}"'),
+        return [asked,
                 Create(VOLUMES, made, Emit(claim, "ProvisioningSucceeded", f"Successfully provisioned volume {name}"),
                        Emit(claim, "ProvisioningFailed", "failed to provision volume: {error}", "Warning"))]
 
@@ -116,6 +120,19 @@ class LocalReclaimer(Controller):
                 if volume is not None:
                     self._remove(volume["spec"]["hostPath"]["path"])
             self.perform(action)
+
+
+def refusal(claim: Object) -> str:
+    """Why a directory on one node cannot be what the claim asks for, in the provisioner's words, or ""."""
+    spec = claim["spec"]
+    if spec.get("volumeMode") == "Block":
+        return f"{NAME} does not support block volume provisioning"
+    why = ""
+    if spec.get("selector"):
+        why = "claim.Spec.Selector is not supported"
+    elif not set(spec["accessModes"]) <= {"ReadWriteOnce", "ReadWriteOncePod"}:
+        why = "NodePath only supports ReadWriteOnce and ReadWriteOncePod (1.22+) access modes"
+    return f'failed to provision volume with StorageClass "{spec["storageClassName"]}": {why}' if why else ""
 
 
 def volume_name(claim: Object) -> str:

@@ -98,7 +98,7 @@ def places(**changes: str) -> str:
     return f'lab.answer("places", {right | changes!r})'
 
 
-POD = """def make(name, storage_class, more=""):
+POD = """def make(name, storage_class, more="", mode="ReadWriteOnce"):
     kit.kubectl("apply -f -", stdin=f'''
 apiVersion: v1
 kind: PersistentVolumeClaim
@@ -106,7 +106,7 @@ metadata: {{name: {name}}}
 spec:
   storageClassName: {storage_class}
   {more}
-  accessModes: [ReadWriteOnce]
+  accessModes: [{mode}]
   resources: {{requests: {{storage: 10Mi}}}}
 ''')
 
@@ -210,13 +210,14 @@ WRONG = {
         "bound at once": (POD + 'make("notes", "standard")\nlab.answer("before", "Bound")\n' + WRITE + GONE
                           + 'start("heir", "notes")\n' + NODE, "nobody knows where the Pod will run"),
         "no such class": (POD + 'make("notes", "fast")\nlab.answer("before", "Pending")\n', "Is there such a class"),
+        "for many nodes": (
+            POD + 'make("notes", "standard", mode="ReadWriteMany")\nlab.answer("before", "Pending")\n',
+            "once *a node*"),
         "the author lives": (POD + BEFORE + WRITE + 'start("heir", "notes")\n' + NODE, "outlives its author"),
         "an emptyDir of the same name": (
             POD + BEFORE + WRITE + GONE + pod("heir", mounts="volumeMounts: [{name: data, mountPath: /data}]",
                                               volumes="volumes: [{name: data, emptyDir: {}}]") + NODE,
             "is another (empty) place"),
-        "another node": (POD + BEFORE + WRITE + GONE + 'start("heir", "notes")\nlab.answer("node", "node-9")',
-                         "where heir had to go"),
     },
     "retain": {
         "anybody may have it": (POD + AFTER.replace("Released", "Available"), "nobody throws it away"),
