@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from kitlib.cli.common import Commands, command, print_json
 from kitlib.cluster.home import all_clusters, kit_home
 from kitlib.grading import confine
+from kitlib.runtime.oci import available
 from kitlib.runtime.process.isolation import Finding, probe
 
 ENOUGH_BYTES = 200_000_000
@@ -31,7 +32,7 @@ def register(commands: Commands) -> None:
 
 
 def run_doctor(arguments: argparse.Namespace) -> int | None:
-    findings = [*_machine(), *probe(), *_proxy_modes(), *_tools()]
+    findings = [*_machine(), *probe(), _real_containers(), *_proxy_modes(), *_tools()]
     if arguments.json:
         print_json([{"name": f.name, "ok": f.ok, "detail": f.detail, "cost": f.cost} for f in findings])
         return None
@@ -41,6 +42,15 @@ def run_doctor(arguments: argparse.Namespace) -> int | None:
         if finding.cost:
             print(f"     {' ' * width}   without it: {finding.cost}")
     return None
+
+
+def _real_containers() -> Finding:
+    why = available.why_not()
+    if why:
+        return Finding("runtime oci", False, why, "Pods are processes (the runtime `process`): their limits are "
+                       "watched, not enforced, and their network is this machine's loopback.")
+    return Finding("runtime oci", True, f"{available.version()}, CNI plugins in {available.cni_directory()}: "
+                   "`kit up --runtime oci`")
 
 
 def _machine() -> Iterator[Finding]:

@@ -33,11 +33,13 @@ from kitlib.node.simulated import SimulatedKubelet
 from kitlib.node.sources import ChangeSignal, ClusterSource, PodRouter
 from kitlib.objects.clock import Clock
 from kitlib.objects.errors import StatusError
+from kitlib.runtime.oci import available
 from kitlib.runtime.process.client import ProcessRuntime
 
 log = logging.getLogger("kit")
 
 PROCESS, SIMULATED = "node", "sim"
+RUNTIME_CHOICE = "kit/runtime-choice"   # annotation of a Node
 OURS = re.compile(rf"({PROCESS}|{SIMULATED})-[1-9][0-9]*")
 
 
@@ -62,6 +64,7 @@ class Nodes:
         self.metrics = Metrics(self.kubelets, clock, self._simulated_pods)
         self.process_names: list[str] = []
         self.simulated_names: list[str] = []
+        self._runtime_version = ""
         self._tasks: list[asyncio.Task[None]] = []
         self._signals: list[ChangeSignal] = []
         self._dns: DnsServer | None = None
@@ -89,6 +92,7 @@ class Nodes:
         loop = asyncio.get_running_loop()
         self.process_names = names(PROCESS, count)
         if count:
+            self._runtime_version = (await runtime.version()).partition("://")[2]
             await self._start_dns(network, runtime.name)
             self._policies = NetworkPolicies(self._manager, self._client_factory, self._clock, runtime, network)
         for index, name in enumerate(self.process_names, start=1):
@@ -104,7 +108,8 @@ class Nodes:
         client = self._client_factory(f"kubelet/{name}")
         capacity = machine_capacity(str(self._directory))
         facts = NodeFacts(name=name, address=addresses.node_ip(index), pod_cidr=addresses.pod_cidr(index),
-                          capacity=capacity, runtime=runtime.name, isolation=_isolation(runtime))
+                          capacity=capacity, runtime=runtime.name, runtime_version=self._runtime_version,
+                          isolation=_isolation(runtime), annotations={RUNTIME_CHOICE: _choice(runtime)})
         events = EventRecorder(client, "kubelet", self._clock, name)
         context = NodeContext(name=name, host_ip=facts.address, directory=self._directory / name, runtime=runtime,
                               client=client, clock=self._clock, events=events, source=self._source,
@@ -172,7 +177,18 @@ class Nodes:
                              return_exceptions=True)
 
 
+def _choice(runtime: ProcessRuntime) -> str:
+    """Which runtime this is, and why it is not a stronger one."""
+    if runtime.name == "oci":
+        return "oci: real containers; there is no stronger one here"
+    why = available.lacks()
+    return f"process; oci is not possible here: {why}" if why else "process, as usual; `kit up --runtime oci` makes " \
+        "clusters of real containers"
+
+
 def _isolation(runtime: ProcessRuntime) -> str:
+    if runtime.name == "oci":
+        return "namespaces, an address per Pod, cgroups, overlayfs"
     found: Any = runtime.isolation
     parts = [("namespaces", found.namespaces), ("proot", bool(found.proot)),
              ("an address per Pod", found.notifications)]

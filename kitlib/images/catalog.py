@@ -22,7 +22,7 @@ from pathlib import Path
 from kitlib.images.packages import NotFetched, Package
 from kitlib.images.recipes import RECIPES, Order, Recipe
 from kitlib.images.reference import Reference, parse
-from kitlib.runtime.cri import RuntimeError_
+from kitlib.runtime.cri import Image, RuntimeError_
 from kitlib.runtime.process.images import ImageConfig
 
 _NOT_FOUND = "rpc error: code = NotFound desc = failed to pull and unpack image"
@@ -34,6 +34,14 @@ class ImageCatalog:
     def __init__(self, cache: Path | None = None) -> None:
         self._cache = cache or Path(os.environ.get("KIT_HOME") or Path.home() / ".kit") / "images"
         self._fetching: dict[str, asyncio.Task[None]] = {}
+        self.stacking = ""
+
+    def loaded(self, name: str) -> Image | None:
+        """Nobody loads a description."""
+        return None
+
+    def all_loaded(self) -> list[Image]:
+        return []
 
     def names(self) -> list[str]:
         """The familiar names, for messages and the doctor; those that may have to be fetched come last."""

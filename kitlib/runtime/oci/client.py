@@ -13,7 +13,9 @@ import ssl
 from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple
 
+from kitlib.runtime.oci import available
 from kitlib.runtime.process.client import ProcessRuntime
+from kitlib.runtime.process.images import OVERLAY
 
 
 class Ran(NamedTuple):
@@ -27,6 +29,14 @@ class Ran(NamedTuple):
 class OciRuntime(ProcessRuntime):
     name = "oci"
     daemon = "kitlib.runtime.oci.daemon"
+
+    async def version(self) -> str:
+        """oci://runc-1.1.5"""
+        return f"{self.name}://{(await asyncio.to_thread(available.version)).replace(' ', '-')}"
+
+    @property
+    def stacking(self) -> str:
+        return OVERLAY
 
     @property
     def own_address(self) -> bool:

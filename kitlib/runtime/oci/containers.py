@@ -21,6 +21,7 @@ from kitlib.runtime.oci.cni import Attachment
 from kitlib.runtime.oci.command import Commands
 from kitlib.runtime.oci.network import descriptor
 from kitlib.runtime.oci.runner import OciTask, Reaped
+from kitlib.runtime.process import overlay
 from kitlib.runtime.process.containers import RUNNING, Container, Sandbox
 from kitlib.runtime.process.paths import remove_tree
 
@@ -83,7 +84,7 @@ class OciContainer(Container):
         if not layers:
             layers = [rootfs.described_layer(image, accounts, self._engine.layers)]
             more = rootfs.described_mounts(image, layers[0])
-        root = rootfs.mount(self.directory, layers)
+        root = overlay.stack(self.directory, layers)
         more += [self._pod_file(path, text) for path, text in self.spec["etc"].items() if path not in _ACCOUNTS]
         more.append({"destination": "/dev/shm", "type": "bind", "source": self._place.shm, "options": ["rbind", "rw"]})
         config = spec.build(self.spec, root, self.group, self._namespaces(shared), more,

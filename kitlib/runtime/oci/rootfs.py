@@ -1,14 +1,10 @@
-"""A container's root directory: an image's layers below, a directory of its own above, one tree to look at.
-
-    overlay   lowerdir=layer3:layer2:layer1     read-only, shared by all containers of the image
-              upperdir=containers/ID/upper      what this container changes
-              merged at containers/ID/root
+"""A container's root directory: an image's layers below, a directory of its own above (process/overlay.py).
 
 An image of the catalogue has no layers, only a description (process/images.py).  It becomes one layer, made once, with
 the few files of its own; the programs come out of the host as read-only mounts, and where the image puts something of
 its own into such a directory (nginx into /usr), that one is an overlay, too.
 
-Source: the kernel's filesystems/overlayfs.rst; the image-spec's layer.md.
+Source: the kernel's filesystems/overlayfs.rst.
 """
 
 from __future__ import annotations
@@ -17,7 +13,7 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from kitlib.runtime.process import rootfs as host
@@ -25,24 +21,6 @@ from kitlib.runtime.process import syscalls
 from kitlib.runtime.process.paths import remove_tree
 
 Object = dict[str, Any]
-
-
-def mount(directory: str, layers: Sequence[str]) -> str:
-    """Put a container's root together under `directory`.  layers: the lowest first.  Returns the root.
-
-    The kernel takes one page of options, so the layers are named relative to where they lie.
-    """
-    for name in ("upper", "work", "root"):
-        os.makedirs(f"{directory}/{name}", exist_ok=True)
-    common = os.path.commonpath([os.path.dirname(layer) for layer in layers])
-    lower = ":".join(os.path.relpath(layer, common) for layer in reversed(layers))
-    options = f"userxattr,lowerdir={lower},upperdir={directory}/upper,workdir={directory}/work"
-    os.chdir(common)
-    try:
-        syscalls.mount("overlay", f"{directory}/root", "overlay", 0, options)
-    finally:
-        os.chdir("/")
-    return f"{directory}/root"
 
 
 def unmount(directory: str) -> None:

@@ -33,7 +33,7 @@ from kitlib.runtime.cri import (
     RuntimeError_,
 )
 from kitlib.runtime.process import bundle
-from kitlib.runtime.process.images import ImageConfig, ImageSource
+from kitlib.runtime.process.images import COPY, NOT_AT_ALL, OVERLAY, USER_OVERLAY, ImageConfig, ImageSource
 from kitlib.runtime.process.isolation import Isolation
 from kitlib.runtime.process.link import Link
 from kitlib.runtime.process.session import ProcessSession
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 _MAX_EXEC_SYNC = 16 * 1024 * 1024
-CATALOGUE = "kitlib.images.catalog:ImageCatalog"
+CATALOGUE = "kitlib.images.node:NodeImages"
 
 
 def _load(plugin: str) -> ImageSource:
@@ -87,6 +87,7 @@ class ProcessRuntime:
         runtime = cls(link, state, _load(images) if isinstance(images, str) else images)
         link.on_event = runtime._on_event
         await link.connect()
+        runtime._images.stacking = runtime.stacking
         runtime._recall_images()
         return runtime
 
@@ -99,6 +100,14 @@ class ProcessRuntime:
     def own_address(self) -> bool:
         """Whether 0.0.0.0 in a Pod is the Pod's own address."""
         return self.isolation.notifications
+
+    @property
+    def stacking(self) -> str:
+        """What can be done with an image's layers here."""
+        found = self.isolation
+        if found.namespaces:
+            return USER_OVERLAY if found.user_namespace else OVERLAY
+        return COPY if found.proot else NOT_AT_ALL
 
     @property
     def pid(self) -> int:
@@ -163,7 +172,11 @@ class ProcessRuntime:
 
     async def create_container(self, sandbox_id: str, config: ContainerConfig) -> str:
         sandbox = await self._sandbox(sandbox_id)
-        image = self._pulled.get(self._images.normalize(config.image))
+        name = self._images.normalize(config.image)
+        image = self._pulled.get(name)
+        if self._images.loaded(name) is not None:
+            await self._images.fetch(name)
+            image = self._images.pull(name, f"{self._state}/images")
         if image is None:
             raise RuntimeError_("CreateContainerError",
                                 f'failed to create containerd container: image "{config.image}": not found')
@@ -260,11 +273,13 @@ class ProcessRuntime:
         return self._image(self._pulled[name])
 
     async def image_status(self, image: str) -> Image | None:
-        found = self._pulled.get(self._images.normalize(image))
-        return self._image(found) if found else None
+        name = self._images.normalize(image)
+        found = self._pulled.get(name)
+        return self._images.loaded(name) or (self._image(found) if found else None)
 
     async def list_images(self) -> list[Image]:
-        return [self._image(config) for config in self._pulled.values()]
+        loaded = {image.repo_tags[0]: image for image in self._images.all_loaded()}
+        return list({**{config.name: self._image(config) for config in self._pulled.values()}, **loaded}.values())
 
     async def remove_image(self, image: str) -> None:
         if self._pulled.pop(self._images.normalize(image), None):

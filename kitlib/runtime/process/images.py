@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from kitlib.runtime.cri import Image
+
 
 @dataclass(frozen=True)
 class ImageConfig:
@@ -44,8 +46,26 @@ class ImageConfig:
         return f"{self.name.rpartition(':')[0]}@{self.digest}"
 
 
+# What a runtime can do with an image's layers.
+OVERLAY = "overlay"  # stack them with overlayfs, as root
+USER_OVERLAY = "user overlay"  # the same in a user namespace
+COPY = "copy"  # give each container a copy of them all
+NOT_AT_ALL = ""
+
+
 class ImageSource(Protocol):
-    """Raises RuntimeError_ with the reason InvalidImageName or ErrImagePull."""
+    """Raises RuntimeError_ with the reason InvalidImageName or ErrImagePull.
+
+    stacking: set by the runtime; whoever has images with layers prepares them for that.
+    """
+
+    stacking: str
+
+    def loaded(self, name: str) -> Image | None:
+        """An image of this (full) name that was put onto every node by hand: it need not be pulled."""
+        ...
+
+    def all_loaded(self) -> list[Image]: ...
 
     def normalize(self, reference: str) -> str:
         """The full name: nginx → docker.io/library/nginx:latest."""

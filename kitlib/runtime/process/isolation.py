@@ -75,7 +75,7 @@ def _in_child(flags: int, work: Callable[[], None]) -> str:
 def _try_namespaces(user_namespace: bool) -> str:
     outside = os.geteuid(), os.getegid()
     image = {"files": {}, "links": {}, "directories": [], "host_programs": True}
-    spec = {"mounts": [], "image": image, "etc": {}, "readonly_rootfs": False, "hostname": "probe"}
+    spec = {"mounts": [], "layers": [], "image": image, "etc": {}, "readonly_rootfs": False, "hostname": "probe"}
 
     root = os.path.join(os.environ.get("TMPDIR", "/tmp"), f"kit-probe-{os.getpid()}")  # tempfile costs 3 MB
     os.mkdir(root, 0o700)

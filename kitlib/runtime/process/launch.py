@@ -120,7 +120,7 @@ def _become(job: Job, channel: socket.socket) -> None:
             user, group = spec["user"] or 0, spec["group"] or 0
             if isolation.user_namespace and "user" not in job.shared:
                 rootfs.map_user(*outside, user, group)
-            rootfs.build(job.root, spec)
+            rootfs.build(job.root, spec, user_namespace=isolation.user_namespace)
             if isolation.user_namespace and (os.geteuid(), os.getegid()) != (user, group):
                 rootfs.become(user, group)
     elif isolation.proot:

@@ -28,7 +28,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kitlib.runtime.elf import is_static
-from kitlib.runtime.process import rootfs
+from kitlib.runtime.process import overlay, rootfs
 
 _INIT = "/.kit/busybox"
 # Descriptor 3 is the pipe on which the end is told.  What a shell says of a killed child is not the program's output.
@@ -79,7 +79,11 @@ class ProotView:
     def prepare(self) -> None:
         """Fill the container's directory."""
         os.makedirs(self.root, exist_ok=True)
-        rootfs.populate(self.root, self._spec["image"], self._spec["etc"], "")
+        if self._spec["layers"]:
+            shutil.copytree(self._spec["layers"][0], self.root, symlinks=True, dirs_exist_ok=True)
+            overlay.furnish(self.root, self._spec)
+        else:
+            rootfs.populate(self.root, self._spec["image"], self._spec["etc"], "")
         for path, host in self.binds.items():
             _mount_point(self.root + path, os.path.isdir(host))
 

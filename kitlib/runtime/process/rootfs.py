@@ -18,7 +18,7 @@ import socket
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from kitlib.runtime.process import syscalls
+from kitlib.runtime.process import overlay, syscalls
 from kitlib.runtime.process.syscalls import MS_BIND, MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_PRIVATE, MS_REC, mount
 
 HOST_DIRECTORIES = ("usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32")
@@ -63,15 +63,20 @@ def become(user: int, group: int) -> None:
     map_user(*outside, user, group)
 
 
-def build(root: str, spec: Mapping[str, Any]) -> None:
+def build(root: str, spec: Mapping[str, Any], *, user_namespace: bool = False) -> None:
     """Make `root` this process's root directory, complete with its mounts."""
     mount("", "/", "", MS_REC | MS_PRIVATE)
-    mount(root, root, "", MS_BIND | MS_REC)
+    if spec["layers"]:
+        overlay.stack(os.path.dirname(root), spec["layers"], user=user_namespace)
+        spec = overlay.furnish(root, spec)
+    else:
+        mount(root, root, "", MS_BIND | MS_REC)
     mounts = spec["mounts"]
     if spec["image"]["host_programs"]:
         own = [*spec["image"]["files"], *spec["image"]["links"], *(entry["container_path"] for entry in mounts)]
         _bind_host(root, own)
-    populate(root, spec["image"], spec["etc"], "")
+    if not spec["layers"]:
+        populate(root, spec["image"], spec["etc"], "")
     bind_devices(root)
     bind_kernel(root)
     for entry in sorted(mounts, key=lambda entry: entry["container_path"].count("/")):
