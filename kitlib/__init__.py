@@ -31,6 +31,7 @@ _WHERE = {
     "passage": "kitlib.book.door",
     "pause": "kitlib.cluster.notebook",
     "policy": "kitlib.book.policy",
+    "reach": "kitlib.book.policy",
     "resume": "kitlib.cluster.notebook",
     "rules": "kitlib.book.session",
     "run_controller": "kitlib.cluster.notebook",
@@ -41,7 +42,8 @@ _WHERE = {
 }
 
 __all__ = ["KitError", "anatomy", "certificate", "cluster", "curl", "dig", "flow", "kubectl", "lab", "load",
-           "packet_walk", "passage", "pause", "policy", "resume", "rules", "run_controller", "step", "timeline"]
+           "packet_walk", "passage", "pause", "policy", "reach",
+           "resume", "rules", "run_controller", "step", "timeline"]
 
 
 def __getattr__(name: str) -> Any:

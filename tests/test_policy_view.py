@@ -12,7 +12,9 @@ from support import Kubectl, busybox, pod
 
 from kitlib.cli.main import main
 from kitlib.cluster.embedded import EmbeddedCluster
+from kitlib.network.policy import Policy, PolicyPod, World, verdict
 from kitlib.traffic.attempts import attempts
+from kitlib.views import deck_policy
 from kitlib.views.policy_figure import PolicyFigure
 
 
@@ -83,3 +85,15 @@ def test_the_command_computes_measures_and_explains(kubectl: Kubectl, cluster: E
     client, address = cluster.client("test"), kubectl.get("pod", "web")["status"]["podIP"]
     outcomes = attempts(client, namespace, "box", [f"{address}:8080", "127.0.0.1:9"], seconds=1)
     assert outcomes == {f"{address}:8080": "timeout", "127.0.0.1:9": "refused"}
+
+
+@pytest.mark.parametrize("step", list(deck_policy.STEPS))
+def test_what_slides_show_is_what_policies_mean(step: str) -> None:
+    pods = [PolicyPod(namespace, name, f"10.0.0.{number}", {"app": name})
+            for number, (name, namespace) in enumerate(deck_policy.PODS.items(), start=1)]
+    world = World(map(Policy.of, deck_policy.STEPS[step][0]), deck_policy.NAMESPACES, pods)
+    cells = deck_policy.matrix(step)["cells"]
+    assert len(cells) == 35
+    for cell in cells:
+        found = verdict(world, world.place(cell["from"]), world.place(cell["to"]), cell["port"])
+        assert found.allowed == cell["allowed"], found.lines()

@@ -3,15 +3,19 @@
     kit.policy()                                  the lab's Pods, computed and measured
     kit.policy("lab16", "lab16-ops")              several namespaces
     kit.policy(source="client", to="web", port=8080)    one connection, explained
+    kit.reach("client", "web:8080", "ops/box:80")       try these, from inside the Pod client
 """
 
 from __future__ import annotations
 
+import ipaddress
 from typing import Any
 
 from kitlib.book import session
 from kitlib.cluster.errors import KitError
 from kitlib.cluster.reachability import Reachability
+from kitlib.objects.errors import StatusError
+from kitlib.traffic.attempts import attempts
 from kitlib.traffic.attempts import measure as try_all
 from kitlib.views.policy_figure import PolicyFigure
 
@@ -31,7 +35,7 @@ class Explanation:
 
 
 def policy(*namespaces: str, source: str = "", to: str = "", port: int = 0, measure: bool = True,
-           seconds: float = 1.0) -> Any:
+           seconds: float = 0.5) -> Any:
     """Who may talk to whom.  measure: also try each TCP connection, for so many seconds at most.
 
     source, to: explain this one connection instead (a Pod, an address; `to` may be "svc/NAME").  Raises KitError in one
@@ -46,3 +50,37 @@ def policy(*namespaces: str, source: str = "", to: str = "", port: int = 0, meas
         return Explanation(look.explain(source, to, port))
     matrix = look.matrix(chosen, port)
     return PolicyFigure(matrix, try_all(client, matrix["cells"], seconds=seconds) if measure else None)
+
+
+_WORDS = {"connected": "passes", "refused": "passes, and is refused: nobody listens there", "timeout": "times out"}
+
+
+def reach(source: str, *targets: str, seconds: float = 0.5) -> None:
+    """Try connections from inside a Pod and print what becomes of each.
+
+    source: "client" or "team/client".  targets: "web:8080", "team/web:8080", "10.0.0.2:80".  Raises KitError.
+    """
+    client, own = session._cluster().client("kit-policy"), session._namespace()
+    namespace, _, pod = source.rpartition("/")
+    addresses = {target: f"{_address(client, own, target.rpartition(':')[0])}:{target.rpartition(':')[2]}"
+                 for target in targets}
+    try:
+        found = attempts(client, namespace or own, pod, addresses.values(), seconds=seconds)
+    except (StatusError, ValueError) as error:
+        raise KitError(f"{source} cannot try: {error}") from None
+    for target, address in addresses.items():
+        print(f"{source} → {target}: {_WORDS.get(found[address], found[address])}")
+
+
+def _address(client: Any, own: str, place: str) -> str:
+    try:
+        return str(ipaddress.ip_address(place))
+    except ValueError:
+        namespace, _, name = place.rpartition("/")
+    try:
+        found = (client.get("pods", namespace or own, name).get("status") or {}).get("podIP")
+    except StatusError as error:
+        raise KitError(f"{place}: {error.message}") from None
+    if not found:
+        raise KitError(f"Pod {place} has no address yet: `kubectl wait pod {name} --for=condition=Ready`.")
+    return str(found)

@@ -72,7 +72,8 @@ def attempts(client: Client, namespace: str, pod: str, targets: Iterable[str], *
     if not wanted:
         return {}
     command = ["sh", "-c", _SHELL, "kit", _PYTHON, f"{seconds:g}", *wanted]
-    pipe = execute(client.transport, namespace, pod, command, container=container)  # type: ignore[arg-type]
+    chosen = container or default_container(client, namespace, pod)
+    pipe = execute(client.transport, namespace, pod, command, container=chosen)  # type: ignore[arg-type]
     pipe.sock.settimeout(seconds + START_SECONDS)
     said = bytearray()
     try:
@@ -92,6 +93,13 @@ def attempts(client: Client, namespace: str, pod: str, targets: Iterable[str], *
         raise ValueError(f"Pod {namespace}/{pod} did not say whether it reached {', '.join(missing)}: "
                          f"{json.dumps(pipe.error or said.decode(errors='replace'))}")
     return {target: found[target] for target in wanted}
+
+
+def default_container(client: Client, namespace: str, pod: str) -> str:
+    """As kubectl exec chooses: the annotated one, else the first."""
+    found = client.get("pods", namespace, pod)
+    annotations = found["metadata"].get("annotations") or {}
+    return str(annotations.get("kubectl.kubernetes.io/default-container") or found["spec"]["containers"][0]["name"])
 
 
 def measure(client: Client, cells: Iterable[Mapping[str, Any]], *, seconds: float = 1.0) -> dict[tuple[str, str], str]:

@@ -32,17 +32,17 @@ def mark_of(outcome: str) -> str:
     return {"connected": "✓", "refused": "✓", "timeout": "✗", "unreachable": "✗"}.get(outcome, "?")
 
 
-def render(matrix: Data, outcomes: Mapping[int, str], measured: bool) -> str:
-    """outcomes: by id of the cell."""
+def render(matrix: Data, outcomes: Mapping[int, str], measured: bool, *, table: bool = True) -> str:
+    """outcomes: by id of the cell.  table: with the table below the arrows."""
     pods = matrix["pods"]
     graph, height, width = _graph(matrix) if 0 < len(pods) <= MOST_ARROWS_PODS else ("", 8, 0)
-    table, table_height, table_width = _table(matrix, outcomes, height + 20)
-    legend, more = _legend(matrix, height + table_height + 44, measured)
+    rows, table_height, table_width = _table(matrix, outcomes, height + 20) if table else ("", -20, 0)
+    legend, more = _legend(matrix, height + table_height + 44, measured, table)
     full = max(width, table_width, 900)
     allowed = sum(1 for cell in matrix["cells"] if cell["allowed"])
     description = (f"{len(pods)} Pods in {', '.join(matrix['namespaces'])}; {len(matrix['policies'])} network "
                    f"policies; {allowed} of {len(matrix['cells'])} connections are allowed.")
-    return theme.svg(full, height + table_height + 44 + more, graph + table + legend,
+    return theme.svg(full, height + table_height + 44 + more, graph + rows + legend,
                      title="Who may talk to whom", description=description)
 
 
@@ -86,34 +86,39 @@ _DASHED = ' stroke-dasharray="5 3"'
 def _arrows(matrix: Data, places: Mapping[str, tuple[float, float]]) -> list[str]:
     """One line for each pair; two heads where both ways are open."""
     allowed = {(cell["from"], cell["to"]) for cell in matrix["cells"] if cell["allowed"]}
-    marker = ('<defs><marker id="kit-np-head" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="8" markerHeight="8" '
-              f'orient="auto-start-reverse"><path d="M0,0 L8,4 L0,8 z" fill="{OPEN}"/></marker></defs>')
-    drawn = [marker]
+    drawn = []
     for source, target in sorted(allowed):
         back = (target, source) in allowed
         if back and source > target:
             continue  # drawn with the other one
-        start = ' marker-start="url(#kit-np-head)"' if back else ""
-        drawn.append(f'<path d="{_path(places[source], places[target])}" fill="none" stroke="{OPEN}" stroke-width="1.8"'
-                     f' marker-end="url(#kit-np-head)"{start}/>')
+        (x1, y1, dx1), (x2, y2, dx2) = _ends(places[source], places[target])
+        bow = abs(x2 - x1) / 2 or min(14 + abs(y2 - y1) * 0.16, 62)
+        drawn.append(f'<path d="M{x1:g},{y1:g} C{x1 + dx1 * bow:g},{y1:g} {x2 + dx2 * bow:g},{y2:g} '
+                     f'{x2 + dx2 * 6:g},{y2:g}" fill="none" stroke="{OPEN}" stroke-width="1.8"/>')
+        drawn += [_head_at(x, y, dx) for x, y, dx in ((x2, y2, dx2), *(((x1, y1, dx1),) if back else ()))]
     return drawn
 
 
-def _path(source: tuple[float, float], target: tuple[float, float]) -> str:
+def _head_at(x: float, y: float, out: int) -> str:
+    """An arrow's head that touches a Pod; out: to which side of it the line goes away."""
+    return f'<path d="M{x:g},{y:g} l{9 * out:g},-4.5 v9 z" fill="{OPEN}"/>'
+
+
+def _ends(source: tuple[float, float], target: tuple[float, float]) -> list[tuple[float, float, int]]:
+    """Where a line leaves one Pod and meets the other, each with the side (1 right, -1 left).
+
+    In one column it is a bow beside it, down on the right and up on the left; ways to and fro lie side by side.
+    """
     (x1, y1), (x2, y2) = source, target
     middle = POD_HEIGHT / 2
-    if x1 == x2:  # the same column: a bow beside it, down on the right, up on the left
-        down = y2 > y1
-        edge, out = (x1 + POD_WIDTH, 1) if down else (x1, -1)
-        bow = edge + out * min(14 + abs(y2 - y1) * 0.16, 62)
-        return (f"M{edge:g},{y1 + middle + 4 * out:g} C{bow:g},{y1 + middle:g} {bow:g},{y2 + middle:g} "
-                f"{edge:g},{y2 + middle - 4 * out:g}")
-    right = x2 > x1
-    begin, end = (x1 + POD_WIDTH, x2) if right else (x1, x2 + POD_WIDTH)
-    half = (end - begin) / 2
-    shift = 6 if right else -6
-    return (f"M{begin:g},{y1 + middle + shift:g} C{begin + half:g},{y1 + middle + shift:g} "
-            f"{end - half:g},{y2 + middle + shift:g} {end:g},{y2 + middle + shift:g}")
+    if x1 == x2:
+        side = 1 if y2 > y1 else -1
+        x = x1 + (POD_WIDTH if side > 0 else 0)
+        return [(x, y1 + middle + 5 * side, side), (x, y2 + middle - 5 * side, side)]
+    side = 1 if x2 > x1 else -1
+    shift = middle + 6 * side
+    return [(x1 + (POD_WIDTH if side > 0 else 0), y1 + shift, side),
+            (x2 + (0 if side > 0 else POD_WIDTH), y2 + shift, -side)]
 
 
 # -- the table ----------------------------------------------------------------------------------------
@@ -173,9 +178,10 @@ def _mark(x: float, base: float, mark: str) -> str:
     return theme.text(x, base, mark, size=15, weight=700, fill=fill)
 
 
-def _legend(matrix: Data, top: float, measured: bool) -> tuple[str, float]:
+def _legend(matrix: Data, top: float, measured: bool, table: bool) -> tuple[str, float]:
     lines = ["✓ may connect,  ✗ is dropped;  " + ("the first mark is what the policies say, the second was measured by "
-                                                  "traffic" if measured else "this is what the policies say")]
+                                                  "traffic" if measured else "this is what the policies say")
+             if table else "an arrow: may connect"]
     lines += [f"policy {theme.shorten(policy['name'], 40)}: {_says(policy)}" for policy in matrix["policies"]] or [
         "no policy: everybody talks to everybody"]
     return ("".join(theme.text(MARGIN, top + 18 * row, theme.shorten(line, 128), size=12, cls="dim")

@@ -81,7 +81,7 @@ class Gate:
         self.table = PolicyTable(table)
 
     def drops(self, pod: PodAddress, kind: int, raw: bytes) -> bool:
-        """Whether a connection or datagram of this Pod to a struct sockaddr, as the program gave it, is to be lost."""
+        """Whether a connection or datagram of this Pod to a struct sockaddr is to be lost."""
         place = sockaddr.place(raw)
         if place is None or kind not in _NAMES:
             return False

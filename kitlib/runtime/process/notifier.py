@@ -180,7 +180,8 @@ class Notifier:
 
     def _connect(self, request: int, pid: int, args: list[int]) -> int | None:
         raw = self._kernel.read(pid, args[1], min(args[2] & _INT, 128))
-        decided = self._dropped(pid, args[0], raw, socket.SOCK_STREAM) or sockaddr.on_connect(raw, self._pod)
+        decided = sockaddr.on_connect(raw, self._pod)
+        decided = self._dropped(pid, args[0], decided.sockaddr or raw, socket.SOCK_STREAM) or decided
         if decided.sockaddr is None:
             self._leave(request, pid, args[0], raw, decided)
             self._kernel.go_on(request)
@@ -202,7 +203,7 @@ class Notifier:
             return int(known.type) if known.family in (socket.AF_INET, socket.AF_INET6) else 0
 
     def _dropped(self, pid: int, fd: int, raw: bytes, otherwise: int) -> Rewritten | None:
-        """Where a connection goes that no NetworkPolicy allows; None for all others."""
+        """Where a connection goes that no NetworkPolicy allows; None for all others.  raw: where it really leads."""
         if self._gate.is_open:
             return None
         kind = self._kind(pid, fd, otherwise)
@@ -253,7 +254,7 @@ class Notifier:
     def _sendto(self, request: int, pid: int, args: list[int]) -> int | None:
         raw = self._kernel.read(pid, args[4], min(args[5] & _INT, 128))
         decided = sockaddr.on_connect(raw, self._pod)
-        if self._dropped(pid, args[0], raw, socket.SOCK_DGRAM):
+        if self._dropped(pid, args[0], decided.sockaddr or raw, socket.SOCK_DGRAM):
             if self._kind(pid, args[0], socket.SOCK_DGRAM) == socket.SOCK_DGRAM:
                 return args[2]  # sent, and lost
             if args[3] & _MSG_FASTOPEN:
@@ -283,10 +284,11 @@ class Notifier:
             if not name:
                 continue
             raw = self._kernel.read(pid, name, min(length, 128))
-            dropped = self._dropped(pid, args[0], raw, socket.SOCK_DGRAM)
+            decided = sockaddr.on_connect(raw, self._pod)
+            dropped = self._dropped(pid, args[0], decided.sockaddr or raw, socket.SOCK_DGRAM)
             if dropped and number == 0 and self._kind(pid, args[0], socket.SOCK_DGRAM) == socket.SOCK_DGRAM:
                 return self._size(pid, args[1])  # sent, and lost
-            decided = dropped or sockaddr.on_connect(raw, self._pod)
+            decided = dropped or decided
             if decided.sockaddr is not None:
                 self._kernel.write(pid, name, decided.sockaddr[:length])
             elif decided.outside:
