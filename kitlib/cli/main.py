@@ -46,6 +46,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "step": ("control", "let a paused controller reconcile once, and show it"),
     "resume": ("control", "let a paused controller run again"),
     "node": ("node", "switch a node off and on: stop, kill, start"),
+    "layers": ("layers", "look into an image: layers, files, waste, secrets"),
     "build": ("build", "build an image out of a Dockerfile, as a graph"),
     "registry": ("registry", "a registry of images on this machine: serve, push, pull"),
     "image": ("image", "images: load, list, save, tag, rm, inspect, base"),

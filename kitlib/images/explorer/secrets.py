@@ -1,0 +1,81 @@
+"""What looks like a secret in an image, and whether a later layer has only hidden it.
+
+A file that a later RUN removes is gone from what a container sees, but it lies in its own layer for everybody who has
+the image.  Looks at names, at the beginning of small files, and at variables and build arguments in the configuration.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+SMALL = 64 * 1024
+_NAMES = (
+    (re.compile(r"(^|/)id_(rsa|dsa|ecdsa|ed25519)$"), "the name of a private SSH key"),
+    (re.compile(r"(^|/)\.env(\.\w+)?$"), "a file with settings of an application"),
+    (re.compile(r"(^|/)\.(netrc|npmrc|pypirc|pgpass|git-credentials|dockercfg)$"), "a file with credentials"),
+    (re.compile(r"(^|/)\.(docker/config\.json|aws/credentials|kube/config)$"), "a file with credentials"),
+    (re.compile(r"(^|/)[^/]*(password|passwd|secret|token|credential)s?(\.\w+)?$", re.IGNORECASE), "its name says so"),
+    (re.compile(r"(^|/)kubeconfig$"), "a file with credentials"))
+_CONTENTS = (
+    (re.compile(rb"-----BEGIN (?:[A-Z]+ )*PRIVATE KEY-----"), "a private key"),
+    (re.compile(rb"\bAKIA[0-9A-Z]{16}\b"), "an AWS access key"),
+    (re.compile(rb"\bgh[pousr]_[A-Za-z0-9]{36}\b"), "a GitHub token"),
+    (re.compile(rb"(?im)^\s*[\w.-]*(?:password|passwd|secret|api_?key|token)[\w.-]*\s*[=:]\s*\S{4,}"),
+     "a line that sets a password or token"))
+_VARIABLE = re.compile(r"(PASSWORD|PASSWD|SECRET|TOKEN|API_?KEY|PRIVATE_?KEY|CREDENTIAL)", re.IGNORECASE)
+_ASSIGNED = re.compile(r"\b(\w*(?:PASSWORD|PASSWD|SECRET|TOKEN|API_?KEY)\w*)=(\S+)", re.IGNORECASE)
+_HARMLESS = re.compile(r"^(etc/(passwd|group|shadow|gshadow)-?|usr/(share|lib|include|bin|sbin)/|bin/|sbin/|lib/|"
+                       r"var/lib/dpkg/|.*\.(py|pyc|h|so|md|html)$)")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """layer: its number, 0 for the configuration; hidden_by: the layer that removed or replaced it, or None."""
+
+    where: str
+    layer: int
+    why: str
+    hidden_by: int | None = None
+
+
+class Looker:
+    """Sees the files of one layer as they are scanned."""
+
+    def __init__(self, layer: int) -> None:
+        self._layer = layer
+        self.found: list[Finding] = []
+
+    def look(self, path: str, size: int, read: Callable[[int], bytes]) -> None:
+        if not size or _HARMLESS.match(path):
+            return
+        why = next((why for pattern, why in _NAMES if pattern.search(path)), "")
+        if size <= SMALL:
+            data = read(SMALL)
+            if b"\0" not in data[:1024]:
+                why = next((text for pattern, text in _CONTENTS if pattern.search(data)), why)
+        if why:
+            self.found.append(Finding("/" + path, self._layer, why))
+
+
+def in_config(config: Mapping[str, Any]) -> Iterator[Finding]:
+    """Variables of the image, and build arguments that the history tells everybody."""
+    for item in (config.get("config") or {}).get("Env") or ():
+        name, _, value = item.partition("=")
+        if value and _VARIABLE.search(name):
+            yield Finding(f"ENV {name}", 0, "a variable of every container, and of `docker inspect`")
+    for line in config.get("history") or ():
+        for name, _ in _ASSIGNED.findall(line.get("created_by", "")):
+            if not line["created_by"].lstrip().startswith("ENV "):
+                yield Finding(f"history: {name}", 0, "its value stands in `docker history`")
+
+
+def hidden(found: list[Finding], removed: Mapping[str, int], tree: Mapping[str, Any]) -> list[Finding]:
+    """The same, with the layer that hides each; those that are hidden come first: nobody expects them."""
+    result = []
+    for each in found:
+        by = removed.get(each.where.lstrip("/")) if each.layer else None
+        result.append(replace(each, hidden_by=by) if by is not None and by > each.layer else each)
+    return sorted(result, key=lambda f: (f.hidden_by is None, f.layer, f.where))
