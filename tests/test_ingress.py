@@ -5,85 +5,23 @@ Everything is asked at the address that the Ingress's status tells, as a client 
 
 from __future__ import annotations
 
-import base64
 import os
-import ssl
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support import Kubectl, deployment, eventually
+from ingress_edge import Edge
+from support import Kubectl, eventually
 
-from kitlib.cluster import pki
 from kitlib.cluster.embedded import EmbeddedCluster
 from kitlib.cluster.home import ClusterDir
 from kitlib.cluster.interface import Settings
-from kitlib.traffic import reach
-from kitlib.traffic.exchange import Answer
+from kitlib.traffic.network import Network
 from kitlib.traffic.passage import follow
 from kitlib.traffic.request import request
 
-ECHO = {"name": "main", "image": "kit/echo", "ports": [{"name": "http", "containerPort": 8080}],
-        "readinessProbe": {"httpGet": {"path": "/readyz", "port": 8080}, "periodSeconds": 1}}
 ROUTE_KIND = {"apiVersion": "gateway.networking.k8s.io/v1"}
-
-
-class Edge:
-    """A cluster's way in, and what the tests put behind it."""
-
-    def __init__(self, cluster: EmbeddedCluster, kubectl: Kubectl) -> None:
-        self.cluster, self.kubectl = cluster, kubectl
-        self.client = cluster.client("test")
-
-    def serve(self, *names: str, image: str = "kit/echo") -> None:
-        """A Deployment and a Service on port 80 for each name."""
-        for name in names:
-            self.kubectl("create", "-f", "-", stdin=deployment(name, 1, ECHO | {"image": image}))
-            self.kubectl("expose", "deployment", name, "--port=80", "--target-port=http")
-        for name in names:
-            self.kubectl("rollout", "status", f"deployment/{name}", "--timeout=60s")
-
-    def ingress(self, name: str, *rules: tuple[str, str, str, str], **spec: Any) -> None:
-        """rules: host, path, pathType, Service."""
-        found: dict[str, list[dict[str, Any]]] = {}
-        for host, path, kind, service in rules:
-            backend = {"service": {"name": service, "port": {"number": 80}}}
-            found.setdefault(host, []).append({"path": path, "pathType": kind, "backend": backend})
-        made = [({"host": host} if host else {}) | {"http": {"paths": paths}} for host, paths in found.items()]
-        self.kubectl("apply", "-f", "-", stdin={
-            "apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": {"name": name},
-            "spec": ({"rules": made} if made else {}) | spec})
-
-    def secret(self, name: str, *hosts: str) -> str:
-        """A TLS Secret; its certificate."""
-        certificate, key = pki.self_signed(*hosts)
-        data = {"tls.crt": certificate, "tls.key": key}
-        self.kubectl("apply", "-f", "-", stdin={
-            "apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "type": "kubernetes.io/tls",
-            "data": {key: base64.b64encode(text.encode()).decode() for key, text in data.items()}})
-        return certificate
-
-    @property
-    def address(self) -> str:
-        """The controller's load balancer."""
-        service = self.client.get("services", "traefik", "traefik")
-        given = (service["status"].get("loadBalancer") or {}).get("ingress") or [{}]
-        return given[0].get("ip", "")
-
-    def get(self, host: str, path: str = "/", **options: Any) -> Answer:
-        """Ask the controller for a host that may be nobody's."""
-        return request(self.client, f"http://{self.address}{path}", headers={"Host": host}, **options)
-
-    def reaches(self, service: str, host: str, path: str = "/") -> bool:
-        return self.get(host, path).pod.startswith(f"{service}-")
-
-    def certificate(self, host: str) -> str:
-        """What the controller shows to a client that says (SNI) it wants that host."""
-        context = ssl.create_default_context()
-        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-        with reach.dial(self.address, 443) as plain, context.wrap_socket(plain, server_hostname=host) as wrapped:
-            return ssl.DER_cert_to_PEM_cert(wrapped.getpeercert(binary_form=True) or b"")
 
 
 @pytest.fixture(scope="module")
@@ -108,6 +46,14 @@ def test_the_first_ingress_brings_the_controller_up(edge: Edge) -> None:
     eventually(lambda: request(edge.client, "http://shop.example/").pod.startswith("front-"))
     owner = kubectl.get("deployment", "traefik", "-n", "traefik")
     assert owner["spec"]["template"]["spec"]["serviceAccountName"] == "traefik"
+
+
+def test_where_the_network_is_elsewhere_the_way_is_through_the_api(edge: Edge) -> None:
+    edge.ingress("far", ("far.example", "/", "Prefix", "front"))
+    eventually(lambda: edge.reaches("front", "far.example"))
+    answer = request(edge.client, "http://far.example/", network=Network(edge.client, through_api=True))
+    assert answer.pod.startswith("front-")
+    assert "port-forward to a Pod of Service traefik/traefik" in answer.notes[1]
 
 
 def test_hosts_and_paths(edge: Edge) -> None:
@@ -266,6 +212,23 @@ def test_its_rights_were_enough(edge: Edge) -> None:
     assert "forbidden" not in log.lower()
     assert "Failed to watch" not in log
     assert '"RequestHost":"last.example"' in log
+
+
+@pytest.mark.needs("oci")
+def test_it_is_the_same_with_real_containers(tmp_path: Path) -> None:
+    cluster = EmbeddedCluster(ClusterDir("real", tmp_path))
+    cluster.start(Settings(nodes=1, ephemeral=True, parent_pid=os.getpid(), runtime="oci"))
+    try:
+        edge = Edge(cluster, Kubectl(cluster.kubeconfig, "default", tmp_path / "cache"))
+        edge.serve("front")
+        certificate = edge.secret("lock", "shop.example")
+        edge.ingress("shop", ("shop.example", "/", "Prefix", "front"),
+                     tls=[{"hosts": ["shop.example"], "secretName": "lock"}])
+        eventually(lambda: edge.reaches("front", "shop.example"), 60)
+        eventually(lambda: edge.certificate("shop.example") == certificate)
+        assert follow(edge.client, "https://shop.example/").seen["headers"]["X-Forwarded-Proto"] == "https"
+    finally:
+        cluster.delete()
 
 
 def test_a_restarted_cluster_still_routes(tmp_path: Path) -> None:

@@ -102,6 +102,17 @@ def test_a_bare_cluster_has_none_until_it_is_told(bare: EmbeddedCluster, tmp_pat
     assert "Traefik is not installed" in kit(capsys, "ingress", "status")[1]
 
 
+def test_a_controller_that_cannot_start_says_why(bare: EmbeddedCluster, capsys: pytest.CaptureFixture[str]) -> None:
+    client = bare.client("test")
+    install(client)
+    broken = {"strategy": {"type": "Recreate", "rollingUpdate": None},
+              "template": {"spec": {"containers": [{"name": "traefik", "image": "no/such-image"}]}}}
+    client.patch("deployments.apps", "traefik", "traefik", {"spec": broken}, kind="strategic")
+    said = eventually(lambda: (text := kit(capsys, "ingress", "status")[1]) and "A Pod waits" in text and text)
+    assert "0 of 1 Pods ready" in said
+    assert "not found (this cluster runs the images busybox, kit/echo" in said
+
+
 def test_somebody_elses_class_stays_and_is_said(bare: EmbeddedCluster) -> None:
     client = bare.client("test")
     other = {"apiVersion": "networking.k8s.io/v1", "kind": "IngressClass", "spec": {"controller": "k3s.io/own"}}

@@ -47,7 +47,7 @@ def _install(arguments: argparse.Namespace) -> None:
     while (found := standing(client)).ready < found.wanted:
         if time.monotonic() > end:
             raise KitError(f"Traefik is installed but not ready after {PATIENCE_SECONDS:.0f} s: "
-                           f"`kubectl -n traefik describe pods` says why.")
+                           f"{found.trouble or '`kubectl -n traefik describe pods` says why'}.")
         time.sleep(POLL_SECONDS)
     if arguments.json:
         print_json({"changed": done, **found.as_json()})

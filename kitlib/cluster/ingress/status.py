@@ -22,7 +22,10 @@ Object = dict[str, Any]
 
 @dataclass
 class Standing:
-    """address: where clients outside find it, "" as long as nobody has given it one; inside: its Service's address."""
+    """address: where clients outside find it, "" as long as nobody has given it one; inside: its Service's address.
+
+    trouble: why a Pod of it does not start, in the runtime's words.
+    """
 
     installed: bool
     ready: int = 0
@@ -30,6 +33,7 @@ class Standing:
     image: str = ""
     address: str = ""
     inside: str = ""
+    trouble: str = ""
     node_ports: dict[str, int] = field(default_factory=dict)
     classes: list[str] = field(default_factory=list)
     default_class: str = ""
@@ -48,7 +52,8 @@ class Standing:
                                                           f"for the outside"
         if not self.address and self.node_ports:
             where += f" (but for ports {', '.join(map(str, self.node_ports.values()))} of every node)"
-        return f"Traefik ({self.image}): {self.ready} of {self.wanted} Pods ready, {where}."
+        why = f" A Pod waits: {self.trouble}" if self.trouble else ""
+        return f"Traefik ({self.image}): {self.ready} of {self.wanted} Pods ready, {where}.{why}"
 
 
 def standing(client: Client) -> Standing:
@@ -58,6 +63,7 @@ def standing(client: Client) -> Standing:
     if deployment is not None:
         found.ready = (deployment.get("status") or {}).get("readyReplicas") or 0
         found.wanted = deployment["spec"]["replicas"]
+        found.trouble = _trouble(client) if found.ready < found.wanted else ""
         found.image = deployment["spec"]["template"]["spec"]["containers"][0]["image"]
     if service is not None:
         found.address = first_address(service)
@@ -69,6 +75,16 @@ def standing(client: Client) -> Standing:
             found.default_class = each["metadata"]["name"]
     found.routes = routes(client)
     return found
+
+
+def _trouble(client: Client) -> str:
+    """What a container of the controller waits for."""
+    for pod in client.list("pods", NAME, label_selector=f"app={NAME}")["items"]:
+        for status in (pod.get("status") or {}).get("containerStatuses") or ():
+            waiting = (status.get("state") or {}).get("waiting") or {}
+            if waiting.get("message"):
+                return f"{waiting.get('reason', '')}: {waiting['message']}"
+    return ""
 
 
 def _get(client: Client, resource: str) -> Object | None:
