@@ -3,13 +3,17 @@
     computed    from Services and EndpointSlices to the text, in this process
     written     the text into a kernel, in a network namespace that ends with the measurement (root, or user namespaces)
 
-Nothing was promised; what matters is that a change costs its own size and not that of the whole cluster.
+    connected   connections a second to the last of these Services: what a packet pays for the rules before its own
+
+Nothing was promised; what matters is that a change costs its own size and not that of the whole cluster, and that a
+packet does not pay for Services that it does not want.
 """
 
 from __future__ import annotations
 
 import os
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -27,7 +31,7 @@ SERVICES, ENDPOINTS = 1000, 3
 CONTEXT = RuleContext("node-1", node_addresses=["192.0.2.2"], nfacct=False)
 
 
-def measure(times: int, services: int = SERVICES) -> list[Figure]:
+def measure(times: int, services: int = SERVICES, seconds: float = 1.0) -> list[Figure]:
     before, after = _ports(services), _ports(services + 1)
     figures = [_computed(name, rules, before, times) for name, rules in (
         ("nftables", nftables.table), ("iptables", iptables.rules), ("ipvs", ipvs.rules))]
@@ -35,11 +39,11 @@ def measure(times: int, services: int = SERVICES) -> list[Figure]:
     if "nftables" in there:
         first, second = nftables.table(before, CONTEXT), nftables.table(after, CONTEXT)
         texts = transaction(NOTHING, first), transaction(first, second)
-        figures += _written("nftables", ["nft", "-f", "-"], texts, times, services)
+        figures += _written("nftables", ["nft", "-f", "-"], texts, times, before, seconds)
     if "iptables" in there:
         old, new = iptables.rules(before, CONTEXT), iptables.rules(after, CONTEXT)
         texts = restore_input(Tables(), old), restore_input(old, new)
-        figures += _written("iptables", ["iptables-restore", "--noflush"], texts, times, services)
+        figures += _written("iptables", ["iptables-restore", "--noflush"], texts, times, before, seconds)
     return figures
 
 
@@ -67,16 +71,30 @@ def _computed(name: str, rules: Callable[[list[ServicePort], RuleContext], Any],
                   note=f"{ENDPOINTS} endpoints each")
 
 
-def _written(name: str, command: Sequence[str], texts: tuple[str, str], times: int, services: int) -> list[Figure]:
-    """Into a new namespace each time: all of it, and one Service more."""
-    whole, more = [], []
+def _written(name: str, command: Sequence[str], texts: tuple[str, str], times: int, ports: Sequence[ServicePort],
+             seconds: float) -> list[Figure]:
+    """Into a new namespace each time: all of it, and one Service more; then connections through it."""
+    whole, more, rates = [], [], []
     for _ in range(times):
         with _Namespace() as namespace:
             whole.append(_seconds(lambda: namespace.run(command, texts[0])))
+            rates.append(_connections(namespace, ports[-1], seconds))
             more.append(_seconds(lambda: namespace.run(command, texts[1])))
     sizes = [f"{len(text.splitlines()):,} lines" for text in texts]
-    return [median(f"{name} rules of {services:,} Services written", whole, "s", note=sizes[0]),
-            median(f"{name} rules of one Service more written", more, "s", note=sizes[1])]
+    return [median(f"{name} rules of {len(ports):,} Services written", whole, "s", note=sizes[0]),
+            median(f"{name} rules of one Service more written", more, "s", note=sizes[1]),
+            median(f"connections to the last of {len(ports):,} Services, {name}", rates, "1/s", at_most=False,
+                   note="one after the other, in one network namespace")]
+
+
+def _connections(namespace: _Namespace, port: ServicePort, seconds: float) -> float:
+    """The endpoints are addresses of this very namespace, so that a connection has nothing else to pay for."""
+    lines = ["link set lo up", f"route add {port.cluster_ips[0]}/32 dev lo",
+             *(f"addr add {endpoint.ip}/32 dev lo" for endpoint in port.endpoints)]
+    namespace.run(["ip", "-batch", "-"], "".join(f"{line}\n" for line in lines))
+    said = namespace.run([sys.executable, "-m", "kitlib.bench.connects", f"0.0.0.0:{port.endpoints[0].port}",
+                          f"{port.cluster_ips[0]}:{port.port}", str(seconds)], "")
+    return float(said)
 
 
 def _seconds(work: Callable[[], object]) -> float:
@@ -99,10 +117,11 @@ class _Namespace:
                        *(["--user", "--preserve-credentials"] if user else [])]
         return self
 
-    def run(self, command: Sequence[str], text: str) -> None:
+    def run(self, command: Sequence[str], text: str) -> str:
         done = subprocess.run([*self._enter, *command], input=text, text=True, capture_output=True, check=False)
         if done.returncode:
-            raise KitError(f"{command[0]} refuses the rules: {done.stderr.strip().splitlines()[0]}")
+            raise KitError(f"{command[0]} in the namespace: {done.stderr.strip().splitlines()[-1]}")
+        return done.stdout
 
     def __exit__(self, *_: object) -> None:
         self._holder.communicate()
