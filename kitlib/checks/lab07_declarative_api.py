@@ -80,7 +80,7 @@ def _ready(world: World, name: str, count: int) -> None:
                 and status.get("replicas", 0) == status.get("updatedReplicas", 0) == count
                 == status.get("readyReplicas", 0))
 
-    if not (world.eventually(look, within=10) and world.stays(look)):
+    if not (world.eventually(look, within=30) and world.stays(look)):
         status = _object(world, DEPLOY, name).get("status", {})
         raise Wrong(f"not exactly {count} Pods of {name} are ready, or not for long",
                     "`kubectl get pods` shows who is not, `kubectl describe pod` why. Is the image `kit/echo:v1`, or "

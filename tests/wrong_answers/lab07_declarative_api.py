@@ -94,10 +94,11 @@ def heals(then: str, **changes: str) -> str:
     return f'lab.answer("heals", {right | changes!r})\n{then}'
 
 
-REPLACED = """uid = "get rs -l app=heal -o jsonpath={.items[0].metadata.uid}"
+REPLACED = """uid = "get rs -l app=heal -o jsonpath={.items[*].metadata.uid}"
 old = kit.kubectl(uid)
 kit.kubectl("delete rs -l app=heal")
-kit.kubectl("wait --for=create rs -l app=heal --timeout=10s")
+while not (new := kit.kubectl(uid)):
+    pass
 lab.answer("replicaset", {"old": old, "new": %s})
 """
 
@@ -192,10 +193,10 @@ WRONG = {
     },
     "self_healing": {
         "somebody heals the number": (
-            heals(REPLACED % "kit.kubectl(uid)", **{"the Deployment is scaled to 0": "by itself"}),
+            heals(REPLACED % "new", **{"the Deployment is scaled to 0": "by itself"}),
             "an accident from a wish"),
         "nobody makes ReplicaSets": (
-            heals(REPLACED % "kit.kubectl(uid)", **{"the ReplicaSet is deleted": "apply again"}),
+            heals(REPLACED % "new", **{"the ReplicaSet is deleted": "apply again"}),
             "Who made the ReplicaSet"),
         "it is the same one": (heals(REPLACED % "old"), "Nothing came back to life"),
         "nothing was deleted": (
