@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -67,13 +68,14 @@ def test_what_cannot_be_read_gets_a_row_and_no_zero(tmp_path):
     (tmp_path / "garbage.ipynb").write_text("nothing")
     lab, seen = load("lab00"), []
     (row,) = grade(collect(tmp_path), lab, jobs=2, progress=seen.append)
-    assert (row["status"], row["score"], row["max_score"]) == ("failed", None, 3)
+    assert (row["status"], row["score"], row["max_score"]) == ("failed", None, lab.max_points)
     assert "not a notebook" in row["notes"][0]
     assert seen == [row]
 
 
 def rows():
     lab = load("lab00")
+    lab = replace(lab, exercises=tuple(lab.exercise(name) for name in ("count_nodes", "first_object", "first_pod")))
     result = {"name": "count_nodes", "description": "You counted <them>", "passed": True, "points": 1, "max_points": 1,
               "log": [], "cause": None}
     wrong = {**result, "name": "first_object", "passed": False, "points": 0, "cause": {

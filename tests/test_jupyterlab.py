@@ -82,9 +82,9 @@ def test_a_wrong_answer_is_mended_and_the_button_turns_green(browser, new_cluste
         wait.until(lambda b: b.find_elements(By.CSS_SELECTOR, ".jp-Notebook .jp-Cell"))
         wait.until(lambda b: "| Idle" in b.find_element(By.ID, "jp-main-statusbar").text)
         click_menu(browser, "Run", "runmenu:run-all")
-        wait.until(lambda b: len(b.find_elements(By.CSS_SELECTOR, ".kit-check[data-state]")) == 4)
+        wait.until(lambda b: len(b.find_elements(By.CSS_SELECTOR, ".kit-check[data-state]")) == 8)
         SCREENSHOTS.mkdir(parents=True, exist_ok=True)
-        check = browser.find_elements(By.CSS_SELECTOR, ".kit-check")[1]  # first_object
+        check = browser.find_elements(By.CSS_SELECTOR, ".kit-check")[2]  # first_object
         wait.until(lambda b: check.get_attribute("data-state") == "wrong")
         browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", check)
         browser.save_screenshot(str(SCREENSHOTS / "lab00-wrong.png"))
