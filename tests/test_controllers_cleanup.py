@@ -125,14 +125,43 @@ def test_diff_tells_apart_solid_dangling_and_waiting_owners():
         Delete("configmaps", "ns", "c", uid="c", propagation="Foreground")]
 
 
-def test_custom_resources_are_collected_too():
-    w = world()
+CRDS = "customresourcedefinitions.apiextensions.k8s.io"
+
+
+def widgets(w: World) -> None:
+    """A CRD."""
     schema = {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}}
-    w.user.create("customresourcedefinitions.apiextensions.k8s.io", "", {
+    w.user.create(CRDS, "", {
         "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
         "metadata": {"name": "widgets.example.com"},
         "spec": {"group": "example.com", "scope": "Namespaced", "names": {"plural": "widgets", "kind": "Widget"},
                  "versions": [{"name": "v1", "served": True, "storage": True, "schema": schema}]}})
+
+
+@pytest.mark.parametrize("seen", [True, False])
+def test_a_crd_that_goes_holds_nobody_up(seen):
+    w = world()
+    widgets(w)
+    if seen:
+        w.settle(1)
+    w.user.delete(CRDS, "", "widgets.example.com")
+    w.manager.informer("widgets.example.com").stop()  # as when the server closes its watch: it is asked for again
+    w.settle(1)
+    w.create("deployments.apps", deployment())
+    w.settle(10)
+    assert w.get("deployments.apps", "web")["status"]["readyReplicas"] == 3
+    widgets(w)  # and it may come back
+    w.settle(60)
+    w.create("widgets.example.com", {"apiVersion": "example.com/v1", "kind": "Widget", "metadata": {
+        "name": "w", "ownerReferences": config_map("x", {"metadata": {"name": "never", "uid": "was"}})["metadata"][
+            "ownerReferences"]}})
+    w.settle(2)
+    assert not w.exists("widgets.example.com", "w")
+
+
+def test_custom_resources_are_collected_too():
+    w = world()
+    widgets(w)
     w.settle(1)
     owner = w.create("configmaps", config_map("parent"))
     reference = config_map("x", owner)["metadata"]["ownerReferences"]

@@ -94,6 +94,11 @@ class Informer:
         self._told = True
         self._ready()
 
+    @property
+    def absent(self) -> bool:
+        """The server does not serve this resource (any more): a CRD that has gone."""
+        return self._watch is None and isinstance(self.error, StatusError) and self.error.code == 404
+
     def next_due(self) -> float | None:
         """The monotonic time of the next retry or relist; None while the watch does all the work."""
         if self._watch is None:

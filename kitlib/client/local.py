@@ -42,7 +42,8 @@ class LocalTransport:
     def watch(self, path: str, query: Query, headers: Mapping[str, str] | None = None) -> LocalWatch:
         answer = self._api.handle(self._build("GET", path, query, headers, None))
         if isinstance(answer, Response):
-            raise status_error(answer.obj or orjson.loads(answer.body), answer.code, answer.headers)
+            raise status_error(answer.obj if answer.obj is not None else orjson.loads(answer.body), answer.code,
+                               answer.headers)
         if isinstance(answer, (Connect, Callout)):
             raise TypeError(f"GET {path} is not a watch")
         return LocalWatch(answer)

@@ -94,8 +94,11 @@ class Manager:
 
     @property
     def synced(self) -> bool:
-        """All caches have had their first list: before that, nothing may be reconciled."""
-        return all(informer.synced for informer in self._informers.values())
+        """All caches have had their first list: before that, nothing may be reconciled.
+
+        A resource that is not served holds nobody up: the garbage collector reads CRDs' kinds, and those may go.
+        """
+        return all(informer.synced or informer.absent for informer in self._informers.values())
 
     def run_once(self, turns: int = 20) -> bool:
         """One slice: take in events, then at most `turns` reconciles of each controller.  True: something was done."""

@@ -41,7 +41,10 @@ class Transport(Protocol):
     def watch(self, path: str, query: Query, headers: Mapping[str, str] | None = None) -> WatchSource: ...
 
 
-def status_error(status: Mapping[str, Any], code: int = 0, headers: Mapping[str, str] | None = None) -> StatusError:
-    """The exception for a `Status` object that came as an answer or as an ERROR event."""
+def status_error(status: Any, code: int = 0, headers: Mapping[str, str] | None = None) -> StatusError:
+    """The exception for a `Status` object that came as an answer or as an ERROR event; a path that is not there
+    answers with a line of text ("404 page not found")."""
+    if not isinstance(status, Mapping):
+        return StatusError(code or 500, "NotFound" if code == 404 else None, str(status).strip(), None, headers)
     return StatusError(int(status.get("code") or code or 500), status.get("reason"),
                        str(status.get("message", "the server gave no reason")), status.get("details"), headers)
