@@ -35,6 +35,7 @@ _WHERE = {
     "resume": "kitlib.cluster.notebook",
     "rules": "kitlib.book.session",
     "run_controller": "kitlib.cluster.notebook",
+    "service_map": "kitlib.book.session",
     "start_node": "kitlib.cluster.notebook",
     "step": "kitlib.cluster.notebook",
     "stop_node": "kitlib.cluster.notebook",
@@ -42,8 +43,8 @@ _WHERE = {
 }
 
 __all__ = ["KitError", "anatomy", "certificate", "cluster", "curl", "dig", "flow", "kubectl", "lab", "load",
-           "packet_walk", "passage", "pause", "policy", "reach",
-           "resume", "rules", "run_controller", "step", "timeline"]
+           "packet_walk", "passage", "pause", "policy", "reach", "resume", "rules", "run_controller", "service_map",
+           "step", "timeline"]
 
 
 def __getattr__(name: str) -> Any:

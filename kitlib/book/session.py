@@ -185,6 +185,19 @@ def rules(mode: str = "", *, node: str = "", service: str = "", namespace: str =
     return _dataplane(namespace).rules(mode, node, service)
 
 
+def service_map(name: str, *, namespace: str = "") -> Any:
+    """A Service as it is now: the ways in, its Pods by node, and who of them gets connections.
+
+    namespace: by default that of the lab begun last.  Raises KitError if there is no such Service.
+    """
+    from kitlib.views.service_map import draw
+
+    try:
+        return draw(_cluster().client("kit-view"), namespace or _namespace(), name)
+    except KeyError as error:
+        raise KitError(f"{error.args[0]}; `kubectl get services` lists those there are.") from None
+
+
 def _dataplane(namespace: str) -> Dataplane:
     """Of the cluster that is meant; short names are of the namespace, else of the lab begun last."""
     from kitlib.cluster.dataplane import Dataplane

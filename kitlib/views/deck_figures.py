@@ -11,7 +11,16 @@ from typing import Any
 
 from kitlib.trace.flow import Flow, build
 from kitlib.trace.record import Record
-from kitlib.views import deck_declarative, deck_ingress, deck_load, deck_policy, deck_storage, flow_svg, pod_stories
+from kitlib.views import (
+    deck_declarative,
+    deck_ingress,
+    deck_load,
+    deck_policy,
+    deck_services,
+    deck_storage,
+    flow_svg,
+    pod_stories,
+)
 
 NODES = ("nodeA", "nodeB", "nodeC")
 
@@ -63,5 +72,7 @@ def flow(until: str = "99") -> str:
 FIGURES: dict[str, Callable[..., str]] = {"flow": flow, "life": pod_stories.life, "pod": pod_stories.pod,
                                         "merge": deck_declarative.menu, "owners": deck_declarative.board,
                                         "reach": deck_storage.heard, "storage": deck_storage.claims,
-                                        "passage": deck_ingress.passage, "policy": deck_policy.policy,
+                                        "passage": deck_ingress.passage,
+                                        "policy": deck_policy.policy,
+                                        "service": deck_services.service,
                                         "rollout": deck_load.rollout, "ending": deck_load.ending}
