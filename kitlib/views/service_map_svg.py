@@ -27,22 +27,20 @@ def render(found: dict[str, Any]) -> str:
     height = TOP + max(right, left, 130) + 16
     centre = TOP + (height - TOP - 16) / 2
     body = text(LEFT, 26, "ways in", size=13, cls="dim") + text(RIGHT, 26, "Pods, by node", size=13, cls="dim")
-    body += _arrowhead() + _ways(found, centre) + _service(found, centre)
+    body += _ways(found, centre) + _service(found, centre)
     body += _target(found, centre) if not nodes else _nodes(nodes, centre, height)
     return svg(WIDTH, height, body, title=f"Service {found['name']}", description=_words(found))
 
 
-def _arrowhead() -> str:
-    return ('<defs><marker id="kit-arrow" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" '
-            'orient="auto"><path d="M0,0 L8,4 L0,8 z" style="fill:var(--kit-line)"/></marker></defs>')
-
-
 def _line(x1: float, y1: float, x2: float, y2: float, *, dashed: bool = False) -> str:
-    bend = (x1 + x2) / 2
-    style = ' stroke-dasharray="5 5"' if dashed else ' marker-end="url(#kit-arrow)"'
-    cross = text(x2 - 8, y2 + 5, "✗", size=15, anchor="middle", weight=700, fill=colour("Failed")) if dashed else ""
-    return (f'<path d="M{x1:g},{y1:g} C{bend:g},{y1:g} {bend:g},{y2:g} {x2 - (14 if dashed else 0):g},{y2:g}" '
-            f'class="line" stroke-width="1.6"{style}/>' + cross)
+    """A curve that arrives level, with a head; or a dashed one that ends in a cross."""
+    bend, end = (x1 + x2) / 2, x2 - (14 if dashed else 7)
+    style = ' stroke-dasharray="5 5"' if dashed else ""
+    head = (text(x2 - 8, y2 + 5, "✗", size=15, anchor="middle", weight=700, fill=colour("Failed")) if dashed else
+            f'<path d="M{x2 - 8:g},{y2 - 4.5:g} L{x2:g},{y2:g} L{x2 - 8:g},{y2 + 4.5:g} z" '
+            'style="fill:var(--kit-line)"/>')
+    return (f'<path d="M{x1:g},{y1:g} C{bend:g},{y1:g} {bend:g},{y2:g} {end:g},{y2:g}" class="line" '
+            f'stroke-width="1.6"{style}/>' + head)
 
 
 def _ways(found: dict[str, Any], centre: float) -> str:
