@@ -69,6 +69,7 @@ NEEDS = {
     "oci": Need(lambda: not available.why_not(), ("runc", "containernetworking-plugins", "iproute2"),
                 "containers in namespaces of the test's own",
                 "run it as root, with apt-get install runc containernetworking-plugins iproute2"),
+    "curl": Need(programs("curl"), ("curl",), "HTTP from inside a network namespace"),
     "netfilter": Need(lambda: os.geteuid() == 0 and programs("nft", "iptables", "conntrack", "ip", "nsenter")(),
                       ("nftables", "iptables", "conntrack", "iproute2"), "kube-proxy's rules in a kernel",
                       "run it as root, with apt-get install nftables iptables conntrack iproute2"),

@@ -20,7 +20,7 @@ from kitlib.cluster.errors import UsageError
 from kitlib.cluster.home import ClusterDir
 from kitlib.cluster.interface import Settings
 
-pytestmark = pytest.mark.needs("oci", "netfilter", "busybox")
+pytestmark = pytest.mark.needs("oci", "netfilter", "busybox", "curl")
 AS_JSON = "Accept: application/json"
 MODES = ("nftables", "iptables", "userspace")
 

@@ -58,7 +58,7 @@ def _tried(name: str, command: list[str], text: str, version: list[str]) -> Mode
         return Mode(name, False, str(error))
     if done.returncode:
         return Mode(name, False, done.stderr.strip().splitlines()[0] if done.stderr.strip() else "it is refused")
-    return Mode(name, True, told.stdout.strip())
+    return Mode(name, True, f"in network namespaces, by {told.stdout.strip()}")
 
 
 def _ipvs() -> Mode:
