@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import os
 
-from kitlib.cli.common import Commands, command, print_json, print_table
+from kitlib.cli.common import Commands, command, note, print_json, print_table
 from kitlib.cluster.errors import EXIT_FAILED
 
 PARTS = ("up", "scale", "check", "api", "node", "rules")
@@ -29,7 +29,7 @@ def register(commands: Commands) -> None:
 def run_bench(arguments: argparse.Namespace) -> int | None:
     from kitlib.bench import api, cluster, machine, node, rules, traffic
     from kitlib.cluster.embedded import EmbeddedCluster
-    from kitlib.cluster.errors import UsageError
+    from kitlib.cluster.errors import CannotStart, UsageError
     from kitlib.cluster.home import ClusterDir
     from kitlib.cluster.interface import Settings
 
@@ -37,8 +37,8 @@ def run_bench(arguments: argparse.Namespace) -> int | None:
     if unknown:
         raise UsageError(f"there is no part {', '.join(sorted(unknown))}; there is: {', '.join(PARTS)}.")
     parts, here = arguments.parts or PARTS, machine.describe()
-    subject, served, nodes = (EmbeddedCluster(ClusterDir(f"bench-{os.getpid()}-{use}"))
-                              for use in ("lab", "api", "node"))
+    subject, served, nodes, real = (EmbeddedCluster(ClusterDir(f"bench-{os.getpid()}-{use}"))
+                                    for use in ("lab", "api", "node", "oci"))
     figures = []
     try:
         if "up" in parts:
@@ -57,10 +57,17 @@ def run_bench(arguments: argparse.Namespace) -> int | None:
         if "node" in parts:
             nodes.start(Settings(3))
             figures += traffic.measure(nodes, arguments.seconds) + node.measure(nodes, arguments.times)
+            nodes.delete()
+            try:
+                real.start(Settings(1, runtime="oci"))
+            except CannotStart as error:
+                note(f"no figure for real containers: {error}")
+            else:
+                figures += node.measure(real, arguments.times, "oci")
         if "rules" in parts:
             figures += rules.measure(arguments.times)
     finally:
-        for each in (subject, served, nodes):
+        for each in (subject, served, nodes, real):
             each.delete()
     if arguments.json:
         print_json({"machine": here, "figures": [figure.as_json() for figure in figures]})

@@ -5,7 +5,8 @@ checks may use it, too.
 
     resolve.py    names: resolv.conf's search path and ndots, the cluster's DNS, every try on the way
     network.py    from a URL to an address: DNS, an Ingress's host, and whose address that is
-    reach.py      a connection: straight to the address, or through the API where the network is not this machine's
+    reach.py      a connection: straight to the address
+    netns.py      a socket in another network namespace, where clusters with real containers have theirs
     inside.py     a connection that begins in a Pod
     exchange.py   one HTTP request and its answer, timed
     request.py    all of it in one call

@@ -3,10 +3,10 @@
     host          a name ──▶ an Ingress's host? ──▶ its controller's address (from the Ingress's status)
                         └──▶ the cluster's DNS, with the search path of a namespace
     address ──▶ whose is it?  a Service's, a Pod's, a node's, or nobody's in this cluster
-            ──▶ a connection: dial it, or (where the network is not this machine's) port-forward to a Pod behind it
-
-Which of the two ways it is shows the address of the Service kube-dns: an embedded cluster has its addresses on this
-machine.
+            ──▶ a connection, by the first way there is:
+                  dial it          an embedded cluster has its addresses on this machine
+                  dial it there    one with real containers has a network of its own; root may enter a node's
+                  port-forward     to a Pod behind it, through the API: any other cluster
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Any
 from kitlib.client import Client
 from kitlib.client.streams import forward
 from kitlib.objects.errors import StatusError
-from kitlib.traffic import reach, resolve
+from kitlib.traffic import netns, reach, resolve
 from kitlib.traffic.failure import Failure, Unreachable
 from kitlib.traffic.ingress import Ingresses
 
@@ -46,7 +46,7 @@ class Owner:
 class Route:
     """How to get to a host and port.  notes: what is worth telling, in curl's manner; owner None: not the cluster's.
 
-    connect: opens a connection, within so many seconds; raises Unreachable.
+    connect: opens a connection, within so many seconds; raises Unreachable.  netns: in which network (netns.py).
     """
 
     host: str
@@ -57,6 +57,7 @@ class Route:
     connect: Callable[[float], socket.socket]
     direct: bool = True
     addresses: tuple[str, ...] = ()
+    netns: str = ""
 
 
 class Network:
@@ -65,6 +66,7 @@ class Network:
     def __init__(self, client: Client, namespace: str = "default", *, through_api: bool | None = None) -> None:
         self.client, self.namespace = client, namespace
         self._dns: str | None = None
+        self._entry: tuple[str, str] | None = None
         self._through_api = through_api
         self.ingresses = Ingresses(client)
 
@@ -80,10 +82,29 @@ class Network:
 
     @property
     def through_api(self) -> bool:
+        """Whether the only way is a port-forward."""
         if self._through_api is None:
-            address = self.dns or self._kubernetes()
-            self._through_api = not address or not reach.is_local(address)
+            self._through_api = not self._is_here() and not self.entry[1]
         return self._through_api
+
+    def _is_here(self) -> bool:
+        address = self.dns or self._kubernetes()
+        return bool(address) and reach.is_local(address)
+
+    @property
+    def entry(self) -> tuple[str, str]:
+        """(node, its network namespace) to dial from, where that is needed and allowed; else two empty texts."""
+        if self._entry is None:
+            self._entry = "", ""
+            if not self._is_here() and not self._through_api:
+                try:
+                    status = self.client.transport.request("GET", "/kit/status")
+                except StatusError:
+                    status = {}
+                found = status.get("namespaces") if isinstance(status, dict) else None
+                self._entry = next(((node, path) for node, path in sorted((found or {}).items())
+                                    if netns.may_enter(path)), self._entry)
+        return self._entry
 
     def _kubernetes(self) -> str:
         """A cluster without DNS still has the Service of its own API."""
@@ -91,7 +112,7 @@ class Network:
         return (found.get("spec") or {}).get("clusterIP") or ""
 
     def conf(self, namespace: str = "") -> resolve.ResolvConf:
-        return resolve.ResolvConf.of_pod(self.dns, namespace or self.namespace)
+        return resolve.ResolvConf.of_pod(self.dns, namespace or self.namespace, netns=self.entry[1])
 
     def look_up(self, name: str, kind: str = "A", *, namespace: str = "", tcp: bool = False) -> resolve.Lookup:
         """Ask the cluster's DNS as a Pod of the namespace would.  Raises Unreachable, ValueError."""
@@ -127,10 +148,14 @@ class Network:
             return self.route(target, port)
         owner = self.owner(target)
         if not self.through_api or owner is None or owner.kind == "Node":
-            def dialled(seconds: float) -> socket.socket:
-                return reach.dial(target, port, seconds=seconds, name=host)
+            node, path = self.entry
+            if node:
+                notes += (f"This cluster has a network of its own: the connection begins on {node}",)
 
-            return Route(host, target, port, owner, notes, dialled, addresses=addresses or (target,))
+            def dialled(seconds: float) -> socket.socket:
+                return reach.dial(target, port, seconds=seconds, name=host, netns=path)
+
+            return Route(host, target, port, owner, notes, dialled, addresses=addresses or (target,), netns=path)
         return self._forwarded(host, owner, target, port, notes)
 
     def _route_by_name(self, host: str, port: int) -> Route:

@@ -13,6 +13,7 @@ import time
 
 from kitlib.objects import lowports
 from kitlib.traffic.failure import Failure, Unreachable, kind_of, words_of
+from kitlib.traffic.netns import socket_in
 
 OURS = ipaddress.ip_network("127.64.0.0/10")  # where embedded clusters have their slices
 CONNECT_SECONDS = 5.0
@@ -31,22 +32,29 @@ def places(address: str, port: int) -> tuple[int, ...]:
     return (port, mapped) if lowports.reachable(port, lowports.unprivileged_port_start()) == port else (mapped, port)
 
 
-def dial(address: str, port: int, *, seconds: float = CONNECT_SECONDS, name: str = "") -> socket.socket:
-    """Connect.  name: how the messages call the other side.  Raises Unreachable."""
+def dial(address: str, port: int, *, seconds: float = CONNECT_SECONDS, name: str = "",
+         netns: str = "") -> socket.socket:
+    """Connect.  name: how the messages call the other side.  netns: in which network.  Raises Unreachable."""
     began = time.monotonic()
     error: OSError = TimeoutError()
     for place in places(address, port):
         try:
-            sock = socket.create_connection((address, place), max(0.01, seconds - (time.monotonic() - began)))
-        except ConnectionRefusedError as refused:
-            error = refused
+            sock = socket_in(netns)
         except OSError as other:
             error = other
             break
-        else:
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            sock.settimeout(seconds)
-            return sock
+        try:
+            sock.settimeout(max(0.01, seconds - (time.monotonic() - began)))
+            sock.connect((address, place))
+        except OSError as other:
+            sock.close()
+            error = other
+            if isinstance(other, ConnectionRefusedError):
+                continue
+            break
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.settimeout(seconds)
+        return sock
     raise Unreachable(failed(error, f"{name or address} port {port}", time.monotonic() - began)) from error
 
 

@@ -28,6 +28,7 @@ import dns.rcode
 import dns.rdatatype
 
 from kitlib.traffic.failure import Failure, Unreachable, kind_of, words_of
+from kitlib.traffic.netns import socket_in
 from kitlib.traffic.reach import dial, places
 
 PORT = 53
@@ -38,16 +39,17 @@ Connect = Callable[[float], socket.socket]
 
 @dataclass(frozen=True)
 class ResolvConf:
-    """What a Pod's /etc/resolv.conf says."""
+    """What a Pod's /etc/resolv.conf says.  netns: the network from which the server is asked (netns.py)."""
 
     server: str
     searches: tuple[str, ...] = ()
     ndots: int = 5
+    netns: str = ""
 
     @classmethod
-    def of_pod(cls, server: str, namespace: str, domain: str = DOMAIN) -> ResolvConf:
+    def of_pod(cls, server: str, namespace: str, domain: str = DOMAIN, netns: str = "") -> ResolvConf:
         """dnsPolicy ClusterFirst, which is the default."""
-        return cls(server, (f"{namespace}.svc.{domain}", f"svc.{domain}", domain))
+        return cls(server, (f"{namespace}.svc.{domain}", f"svc.{domain}", domain), netns=netns)
 
     def candidates(self, name: str) -> list[str]:
         """The names that are tried, in this order, each without its last dot."""
@@ -98,9 +100,9 @@ def ask(conf: ResolvConf, name: str, kind: str = "A", *, tcp: bool = False, conn
         if connect is not None:
             data = _over_tcp(connect(seconds), wire)
         elif tcp:
-            data = _over_tcp(dial(conf.server, PORT, seconds=seconds), wire)
+            data = _over_tcp(dial(conf.server, PORT, seconds=seconds, netns=conf.netns), wire)
         else:
-            data = _over_udp(conf.server, wire, seconds)
+            data = _over_udp(conf, wire, seconds)
         answer = dns.message.from_wire(data, ignore_trailing=True)
     except (OSError, Unreachable) as error:
         why = error.failure.message if isinstance(error, Unreachable) else words_of(error)
@@ -114,12 +116,12 @@ def ask(conf: ResolvConf, name: str, kind: str = "A", *, tcp: bool = False, conn
     return answer
 
 
-def _over_udp(server: str, wire: bytes, seconds: float) -> bytes:
+def _over_udp(conf: ResolvConf, wire: bytes, seconds: float) -> bytes:
     error: OSError = TimeoutError("timed out")
-    for place in places(server, PORT):
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+    for place in places(conf.server, PORT):
+        with socket_in(conf.netns, socket.SOCK_DGRAM) as sock:
             sock.settimeout(seconds)
-            sock.connect((server, place))
+            sock.connect((conf.server, place))
             try:
                 sock.send(wire)
                 while True:

@@ -97,7 +97,8 @@ class Load:
             conf = network.conf()
             refresh = {"server": conf.server, "searches": conf.searches}
         access = None if route.direct else getattr(network.client.transport, "access", None)
-        return {"direct": route.direct, "addresses": list(route.addresses or (route.address,)), "port": route.port,
+        return {"direct": route.direct, "netns": route.netns,
+                "addresses": list(route.addresses or (route.address,)), "port": route.port,
                 "host": self.target.host, "scheme": self.target.scheme, "insecure": self.insecure,
                 "cacert": self.cacert, "request": self.request, "rps": self.rps, "keepalive": self.keepalive,
                 "seconds": self.seconds or MOST_SECONDS, "connections": self.connections, "timeout": self.timeout,

@@ -23,6 +23,7 @@ from typing import Any
 
 from kitlib.traffic.failure import Unreachable, kind_of
 from kitlib.traffic.load.wire import Wire
+from kitlib.traffic.netns import enter
 from kitlib.traffic.reach import places
 
 TELL_SECONDS = 0.25
@@ -265,7 +266,10 @@ async def main() -> None:
     loop = asyncio.get_running_loop()
     reader = asyncio.StreamReader(limit=1 << 24)
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
-    load = Load(json.loads(await reader.readline()))
+    job = json.loads(await reader.readline())
+    if job["netns"]:
+        enter(job["netns"])
+    load = Load(job)
 
     async def until_told() -> None:
         await reader.read()  # nothing comes any more: this ends when the caller does
