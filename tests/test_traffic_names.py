@@ -50,6 +50,9 @@ class Lists:
             raise not_found("", resource, "")
         return {"items": self._lists[kind]}
 
+    def get(self, resource: str, namespace: str, name: str) -> dict[str, Any]:
+        raise not_found("", resource, name)
+
 
 def ingress(name: str, host: str, **address: str) -> dict[str, Any]:
     return {"metadata": {"name": name, "namespace": "shop"}, "spec": {"rules": [{"host": host}]},
