@@ -13,7 +13,7 @@ from typing import Any
 from kitlib.checks.framework import Wrong, exercise
 from kitlib.checks.world import World
 from kitlib.objects.meta import controller_of
-from kitlib.trace.flow import lane_of
+from kitlib.trace.flow import BadTarget, lane_of, parse_target
 from kitlib.views.merge import LAST_APPLIED
 from kitlib.views.owners import owners
 
@@ -290,18 +290,26 @@ def transfer(world: World) -> None:
                     expected="5", actual=data["size"])
 
 
+def _target(text: str) -> str:
+    """cm/settings, configmap/settings and ConfigMap/settings are the same."""
+    try:
+        return "/".join(parse_target(text.strip()))
+    except BadTarget:
+        return text
+
+
 @exercise(points=2)
 def drift(world: World) -> None:
     """The vandal's damage was found by diff and mended by apply"""
     diary = json.loads(base64.b64decode(_object(world, "secrets", "vandal-diary")["data"]["diary"]))
     given = world.answer("drift", {"objects": [str], "unseen": str})
-    named = sorted({item.strip().lower() for item in given["objects"]})
-    if named != diary["objects"]:
-        missed = set(diary["objects"]) - set(named)
+    named, damaged = ({_target(item) for item in items} for items in (given["objects"], diary["objects"]))
+    if named != damaged:
+        missed = damaged - named
         raise Wrong("these are not the objects that differed from the file",
                     "One object's damage is not in your list. `kubectl diff` prints one part for each, and its first "
                     "line has kind and name." if missed else "You blame one that is as the file says. Every name in "
-                    "your list should have a part of its own in what `kubectl diff` printed.", actual=named)
+                    "your list should have a part of its own in what `kubectl diff` printed.", actual=sorted(named))
     wanted: list[tuple[str, str, tuple[str, ...], Any]] = [
         ("configmaps", "settings", ("data", "water"), "daily"), (DEPLOY, "fence", ("spec", "replicas"), 1),
         ("services", "gate", ("spec", "selector", "app"), "fence")]
