@@ -32,12 +32,12 @@ def mark_of(outcome: str) -> str:
     return {"connected": "✓", "refused": "✓", "timeout": "✗", "unreachable": "✗"}.get(outcome, "?")
 
 
-def render(matrix: Data, outcomes: Mapping[int, str], measured: bool, *, table: bool = True) -> str:
-    """outcomes: by id of the cell.  table: with the table below the arrows."""
+def render(matrix: Data, outcomes: Mapping[int, str], measured: bool, *, caption: str = "") -> str:
+    """outcomes: by id of the cell.  caption: what to say instead of the table."""
     pods = matrix["pods"]
     graph, height, width = _graph(matrix) if 0 < len(pods) <= MOST_ARROWS_PODS else ("", 8, 0)
-    rows, table_height, table_width = _table(matrix, outcomes, height + 20) if table else ("", -20, 0)
-    legend, more = _legend(matrix, height + table_height + 44, measured, table)
+    rows, table_height, table_width = _table(matrix, outcomes, height + 20) if not caption else ("", -20, 0)
+    legend, more = _legend(matrix, height + table_height + 44, measured, caption)
     full = max(width, table_width, 900)
     allowed = sum(1 for cell in matrix["cells"] if cell["allowed"])
     description = (f"{len(pods)} Pods in {', '.join(matrix['namespaces'])}; {len(matrix['policies'])} network "
@@ -178,10 +178,10 @@ def _mark(x: float, base: float, mark: str) -> str:
     return theme.text(x, base, mark, size=15, weight=700, fill=fill)
 
 
-def _legend(matrix: Data, top: float, measured: bool, table: bool) -> tuple[str, float]:
-    lines = ["✓ may connect,  ✗ is dropped;  " + ("the first mark is what the policies say, the second was measured by "
-                                                  "traffic" if measured else "this is what the policies say")
-             if table else "an arrow: may connect"]
+def _legend(matrix: Data, top: float, measured: bool, caption: str) -> tuple[str, float]:
+    means = "the first mark is what the policies say, the second was measured by traffic" if measured else \
+        "this is what the policies say"
+    lines = [caption or f"✓ may connect,  ✗ is dropped;  {means}"]
     lines += [f"policy {theme.shorten(policy['name'], 40)}: {_says(policy)}" for policy in matrix["policies"]] or [
         "no policy: everybody talks to everybody"]
     return ("".join(theme.text(MARGIN, top + 18 * row, theme.shorten(line, 128), size=12, cls="dim")
