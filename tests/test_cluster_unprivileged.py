@@ -27,9 +27,10 @@ def test_pods_and_services_work_as_an_ordinary_user(place: str) -> None:
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize("place", ["binder", "laptop"])
 def test_every_type_and_policy_of_services_works_as_an_ordinary_user(place: str) -> None:
-    done = unprivileged.pytest(place, "tests/test_services_types.py", "tests/test_services_policies.py")
+    done = unprivileged.pytest(place, "tests/test_services_types.py", "tests/test_services_policies.py",
+                               "tests/test_services_names.py")
     assert done.returncode == 0, done.stdout[-6000:]
-    assert "23 passed" in done.stdout
+    assert "30 passed" in done.stdout
 
 
 @pytest.mark.timeout(400)

@@ -321,6 +321,26 @@ def test_udp_goes_round_per_client_and_answers_come_from_the_service() -> None:
     _run(scenario)
 
 
+def test_a_udp_client_goes_elsewhere_when_its_endpoint_has_gone() -> None:
+    async def scenario(proxy: ProxyProcess, addresses: Slice) -> None:
+        servers = {}
+        for number in (2, 3):
+            servers[number] = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            servers[number].bind((_pod(addresses, number), 5353))
+            servers[number].setblocking(False)
+        client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        for number in (2, 3):
+            service = _service(addresses, 5353, f"{_pod(addresses, number)}:5353", protocol="UDP")
+            await proxy.apply([service])
+            client.sendto(str(number).encode(), (str(service["ip"]), 5353))
+            await eventually(lambda number=number: _readable(servers[number]))
+            assert servers[number].recv(100) == str(number).encode()
+        for each in (client, *servers.values()):
+            each.close()
+
+    _run(scenario)
+
+
 async def _readable(sock: socket.socket) -> bool:
     try:
         return bool(sock.recv(1, socket.MSG_PEEK))
