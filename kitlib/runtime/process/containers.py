@@ -170,16 +170,16 @@ class Container:
                 processes.send(self.task.pid, number)
             else:
                 self._kill_all()
-        elif self._isolation.namespaces or processes.handles(self._program(), number):
-            processes.send(self._program(), number)
+        elif self._isolation.namespaces or processes.handles(self._programs()[-1], number):
+            processes.send(self._programs()[-1], number)
 
-    def _program(self) -> int:
-        """Its first process as it sees itself: proot and the shell that counts for it are not meant by signals."""
-        pid = self.task.pid
+    def _programs(self) -> list[int]:
+        """Its first process as it sees itself comes last: proot, and the shell that counts for it, stand before it."""
+        found = [self.task.pid]
         if self._isolation.proot:
             for _ in range(ProotView(self.root, self.spec).generations):
-                pid = next(iter(processes.children(pid)), pid)
-        return pid
+                found.append(next(iter(processes.children(found[-1])), found[-1]))
+        return found
 
     def _on_kill(self, target: int, number: int) -> int:
         """kill(1, …) or kill(-1, …) by a program of a container that has no process numbers of its own."""
@@ -189,8 +189,9 @@ class Container:
             if number and number not in (signal.SIGKILL, signal.SIGSTOP):
                 self.signal(number)
             return 0
+        spared = {*self._programs(), *(self._roots() if self._isolation.proot else ())}  # who traces is nobody's target
         for process in processes.members(self._roots(), self._mark, processes.snapshot()):
-            if process.pid not in (self.task.pid, self._program()):
+            if process.pid not in spared:
                 processes.send(process.pid, number)
         return 0
 
