@@ -70,6 +70,7 @@ NEEDS = {
                 "containers in namespaces of the test's own",
                 "run it as root, with apt-get install runc containernetworking-plugins iproute2"),
     "curl": Need(programs("curl"), ("curl",), "HTTP from inside a network namespace"),
+    "ipset": Need(programs("ipset"), ("ipset",), "the sets of kube-proxy's ipvs mode, in a kernel"),
     "netfilter": Need(lambda: os.geteuid() == 0 and programs("nft", "iptables", "conntrack", "ip", "nsenter")(),
                       ("nftables", "iptables", "conntrack", "iproute2"), "kube-proxy's rules in a kernel",
                       "run it as root, with apt-get install nftables iptables conntrack iproute2"),

@@ -7,5 +7,6 @@
     userspace.py   a process in between
     walk.py        one walk with its odds, whatever the mode
 
-Nothing here needs privileges: what a rule does is worked out from its text, so a walk works on any machine.
+Nothing here needs privileges: what a rule does is worked out from its text, so a walk works on any machine.  That the
+kernel does the same is tested by laying its own trace of a packet beside the walk (tests/test_kernel_trace.py).
 """
