@@ -6,7 +6,9 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
 import tempfile
 from collections.abc import Mapping
 
@@ -18,12 +20,16 @@ from kitlib.views.passage import PassageFigure
 
 
 def certificate(*hosts: str) -> tuple[str, str]:
-    """Make a certificate for these hosts, signed by nobody but itself; the names of two files, certificate and key."""
+    """Make a certificate for these hosts, signed by nobody but itself; the names of two files, certificate and key.
+
+    The files are gone when this process ends.
+    """
     from kitlib.cluster.pki import self_signed
 
     if not hosts or any("/" in host or " " in host or not host for host in hosts):
         raise UsageError('name the hosts that it is for: kit.certificate("shop.example", "www.shop.example").')
     place = tempfile.mkdtemp(prefix="kit-certificate-")
+    atexit.register(shutil.rmtree, place, ignore_errors=True)
     paths = []
     for text, ending in zip(self_signed(*hosts), ("crt", "key"), strict=True):
         paths.append(os.path.join(place, f"{hosts[0].replace('*', 'any')}.{ending}"))

@@ -43,6 +43,14 @@ def ask(world: World, url: str, wanted: str, **options: Any) -> Answer:
     return answer
 
 
+def reach(world: World, url: str, wanted: str, hint: str, **options: Any) -> Answer:
+    """Ask like `ask`; another house's answer, or none, is the learner's mistake."""
+    answer = ask(world, url, wanted, **options)
+    if house(answer) != wanted:
+        raise Wrong(f"{url} is not answered by {wanted}", hint, expected=wanted, actual=said(answer))
+    return answer
+
+
 def find_ingress(world: World, name: str) -> dict[str, Any]:
     found = world.get(INGRESSES, name)
     if found is None:
@@ -123,7 +131,4 @@ def encrypted(world: World, name: str, secret: str, host: str, wanted: str) -> N
         raise Wrong(f"{host} does not show the certificate in {secret}", f"`kit.passage(\"https://{host}/\")` says "
                     "which one it shows. Are Secret and Ingress in one namespace?", expected=names_of(certificate)[0],
                     actual=names_of(shown)[0] if shown else "no TLS")
-    answer = ask(world, f"https://{host}/", wanted)
-    if house(answer) != wanted:
-        raise Wrong(f"https://{host}/ is not answered by {wanted}", "The lock is right; look at the rule behind it.",
-                    expected=wanted, actual=said(answer))
+    reach(world, f"https://{host}/", wanted, "The lock is right; look at the rule behind it.")

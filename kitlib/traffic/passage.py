@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kitlib.client import Client
+from kitlib.objects.errors import StatusError
 from kitlib.traffic import exchange
 from kitlib.traffic.door import Door, names_of
 from kitlib.traffic.exchange import Answer
@@ -105,10 +106,16 @@ def follow(client: Client, url: str, *, namespace: str = "default",
 
 
 def _logged(client: Client, mark: str) -> tuple[Object, Endpoint | None]:
-    """The controller's log line about our request, and which of its Pods wrote it."""
+    """The controller's log line about our request, and which of its Pods wrote it; nothing for whom may not read it."""
     end = time.monotonic() + LOG_SECONDS
     while True:
-        for pod in client.list("pods", NAME, label_selector=f"app={NAME}")["items"]:
+        try:
+            pods = client.list("pods", NAME, label_selector=f"app={NAME}")["items"]
+        except StatusError as error:
+            if error.code in (403, 404):
+                return {}, None
+            raise
+        for pod in pods:
             name = pod["metadata"]["name"]
             text = client.transport.request("GET", f"/api/v1/namespaces/{NAME}/pods/{name}/log",
                                             query={"tailLines": str(LOG_LINES)})
