@@ -17,7 +17,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from ..nftables import Block, Table
 from .packet import Chooser, Packet, Step, Trace, at_random
@@ -32,9 +32,9 @@ _FIELD = "|".join(_FIELDS)
 Clients = Mapping[str, Sequence[str]]
 
 
-def walk(table: Table, packet: Packet, choose: Chooser = at_random, clients: Clients | None = None) -> Trace:
+def walk(table: Table | Ruleset, packet: Packet, choose: Chooser = at_random, clients: Clients | None = None) -> Trace:
     """Every rule that matched, hook after hook.  clients: affinity set → sources it has seen."""
-    walker = _Walker(table, packet, choose, clients or {})
+    walker = _Walker(Ruleset(table) if isinstance(table, Table) else table, packet, choose, clients or {})
     walker.hook("output" if packet.from_node else "prerouting")
     if not packet.from_node:
         walker.hook("input" if walker.trace.packet.is_for_node else "forward")
@@ -47,36 +47,40 @@ def _priority(text: str) -> int:
     return (_PRIORITY[base] if base in _PRIORITY else int(base)) - (int(offset) if sign else 0)
 
 
-@dataclass(frozen=True, slots=True)
-class _Base:
-    name: str
-    kind: str
-    priority: int
+class Ruleset:
+    """A table made ready for many walks."""
+
+    def __init__(self, table: Table) -> None:
+        self.chains = {block.name: block for block in table.chains}
+        self.sets = {name: _keys(block) for name, block in table.sets.items()}
+        self.affinity = {block.name for block in table.affinity}
+        hooked = [(found[2], _priority(found[3]), name) for name, block in self.chains.items()
+                  if (found := _HOOK.match(block.lines[0] if block.lines else ""))]
+        self._hooked = sorted(hooked, key=lambda hook: hook[1])
+
+    def bases(self, hook: str) -> list[str]:
+        """The base chains on a hook, by priority."""
+        return [name for where, _, name in self._hooked if where == hook]
 
 
 class _Walker:
-    def __init__(self, table: Table, packet: Packet, choose: Chooser, clients: Clients) -> None:
+    def __init__(self, ruleset: Ruleset, packet: Packet, choose: Chooser, clients: Clients) -> None:
         self.trace = Trace(packet)
-        self._choose, self._clients = choose, clients
-        self._chains = {block.name: block for block in table.chains}
-        self._sets = {name: _keys(block) for name, block in table.sets.items()}
-        self._affinity = {block.name for block in table.affinity}
+        self._choose, self._clients, self._ruleset = choose, clients, ruleset
         self._at, self._hook, self._looked_up = "", "", ""
         self._rules = [(re.compile(pattern), work) for pattern, work in self._statements()]
 
     def hook(self, hook: str) -> None:
         """Run the base chains of one hook, unless the packet is refused already."""
-        bases = [_Base(name, found[1], _priority(found[3])) for name, block in self._chains.items()
-                 if (found := _HOOK.match(block.lines[0] if block.lines else "")) and found[2] == hook]
         self._hook = hook
-        for base in sorted(bases, key=lambda b: b.priority):
+        for name in self._ruleset.bases(hook):
             if self.trace.refused:
                 return
-            self._run(base.name)
+            self._run(name)
 
     def _run(self, chain: str) -> bool:
         """Work through a chain.  True if a verdict ended the whole base chain."""
-        block = self._chains[chain]
+        block = self._ruleset.chains[chain]
         for line in block.lines:
             if _HOOK.match(line) or line.startswith("comment "):
                 continue
@@ -159,14 +163,14 @@ class _Walker:
 
     def _map(self, match: re.Match[str]) -> str | bool:
         self._looked_up = match[5]
-        return self._sets[match[5]].get(self._key(match[1]), "") or False
+        return self._ruleset.sets[match[5]].get(self._key(match[1]), "") or False
 
     def _in_set(self, match: re.Match[str]) -> bool | None:
         name, key = match[5], self._key(match[1])
         self._looked_up = name
-        if name in self._affinity:
+        if name in self._ruleset.affinity:
             return None if key in self._clients.get(name, ()) else False
-        return None if key in self._sets[name] else False
+        return None if key in self._ruleset.sets[name] else False
 
     def _among(self, match: re.Match[str]) -> bool | None:
         value = self._key(match[1])

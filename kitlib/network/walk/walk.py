@@ -82,8 +82,8 @@ def walker(mode: str, ports: Sequence[ServicePort], context: RuleContext, nodes:
         tables = iptables_rules.rules(ports, context)
         return lambda packet, choose: iptables.walk(tables, packet, choose, clients)
     if mode == "nftables":
-        table = nftables_rules.table(ports, context)
-        return lambda packet, choose: nftables.walk(table, packet, choose, clients)
+        ruleset = nftables.Ruleset(nftables_rules.table(ports, context))
+        return lambda packet, choose: nftables.walk(ruleset, packet, choose, clients)
     if mode == "ipvs":
         state = ipvs_rules.rules(ports, context)
         return lambda packet, choose: ipvs.walk(state, packet, choose, clients)
@@ -99,8 +99,8 @@ def reader(mode: str, text: str, clients: iptables.Clients | None = None) -> Cal
     if mode == "iptables":
         tables = Tables.parse(text)
         return lambda packet, choose: iptables.walk(tables, packet, choose, clients)
-    table = Table.parse(text)
-    return lambda packet, choose: nftables.walk(table, packet, choose, clients)
+    ruleset = nftables.Ruleset(Table.parse(text))
+    return lambda packet, choose: nftables.walk(ruleset, packet, choose, clients)
 
 
 def take(mode: str, node: str, packet: Packet, run: Callable[[Packet, Chooser], Trace], ports: Iterable[ServicePort],
