@@ -68,7 +68,7 @@ class Bench:
         requests = [["POST", f"/api/v1/namespaces/{namespace}/pods", pod(f"pod-{number:06}")]
                     for namespace in NAMESPACES for number in range(PODS_EACH)]
         used = _cpu_seconds(self.pid)
-        answer = _process("load", {**self.job, "seconds": 0, "requests": requests})
+        answer = process("load", {**self.job, "seconds": 0, "requests": requests})
         answer["cpu"] = _cpu_seconds(self.pid) - used
         return _figure("Pod creates", answer, CONNECTIONS)
 
@@ -82,7 +82,7 @@ class Bench:
         else:  # a name for every request that could be sent in the time
             count = min(names, round(self.seconds * 10_000))
             job["requests"] = [[part.replace("@", f"{number:06}") for part in request] for number in range(count)]
-            answer = _process("load", job)
+            answer = process("load", job)
         answer["cpu"] = _cpu_seconds(self.pid) - used
         return _figure(name, answer, connections, promised, real)
 
@@ -91,7 +91,7 @@ class Bench:
         path = f"/api/v1/namespaces/{namespace}/configmaps"
         made = self.client.create("configmaps", namespace, json.loads(config_map("watched")))
         version = made["metadata"]["resourceVersion"]
-        answer = _process("watchers", {
+        answer = process("watchers", {
             **self.job, "watchers": WATCHERS, "rate": RATE, "watch": f"{path}?watch=1&resourceVersion={version}",
             "writes": [["PUT", f"{path}/watched", config_map("watched", str(number))] for number in range(EVENTS)]})
         return [Figure("events to each of 1,000 watchers", round(answer["written"] / answer["seconds"], 1), "1/s",
@@ -125,7 +125,8 @@ def _cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def _process(module: str, job: dict[str, Any]) -> dict[str, Any]:
+def process(module: str, job: dict[str, Any]) -> dict[str, Any]:
+    """Run a load generator of this package in a process of its own: job in, answer out.  Raises KitError."""
     done = subprocess.run([sys.executable, "-m", f"kitlib.bench.{module}"], input=json.dumps(job), capture_output=True,
                           text=True, check=False)
     if done.returncode:

@@ -8,13 +8,12 @@ Bytes are copied by uvloop (libuv) in the proxy's process.
 
 from __future__ import annotations
 
-import json
 import re
 import subprocess
-import sys
 from typing import Any
 
 from kitlib.bench import wrk
+from kitlib.bench.api import process
 from kitlib.bench.cluster import until
 from kitlib.bench.figures import Figure
 from kitlib.bench.node import NAMESPACE, deployment, ready_pods
@@ -77,7 +76,7 @@ def _answers(address: str, port: int) -> bool:
 
 
 def measure_stream(address: str, pods: list[str], seconds: float) -> Figure:
-    direct, through = (_client("stream", {"host": host, "port": STREAM_PORT, "seconds": seconds})["bytes"]
+    direct, through = (process("stream", {"host": host, "port": STREAM_PORT, "seconds": seconds})["bytes"]
                        for host in (pods[0], address))
     return Figure("userspace proxy, one stream", round(through / seconds / 1e6), "MB/s", 500, at_most=False,
                   note="real: straight to the Pod; uvloop copies", real=round(direct / seconds / 1e6))
@@ -95,7 +94,7 @@ def _requests(host: str, seconds: float) -> float:
     if not wrk.installed():
         job = {"host": host, "port": port, "ca": "", "token": "", "connections": CONNECTIONS, "seconds": seconds,
                "requests": [["GET", "/", ""]]}
-        done = _client("load", job)
+        done = process("load", job)
         if done["bad"]:
             raise KitError(f"of {done['answers']} requests {done['bad']} failed")
         return float(done["answers"] / done["seconds"])
@@ -111,17 +110,9 @@ def _requests(host: str, seconds: float) -> float:
 
 def measure_names(server: str, seconds: float) -> Figure:
     names = [f"{name}.{NAMESPACE}.svc.cluster.local" for name in ("kubernetes", "bench-web", "bench-stream")]
-    done = _client("questions", {"server": server, "names": names, "seconds": seconds})
+    done = process("questions", {"server": server, "names": names, "seconds": seconds})
     if done["wrong"]:
         raise KitError(f"the DNS server answered {done['wrong']} of {done['answers']} questions wrongly")
     return Figure("DNS answers over UDP", round(done["answers"] / seconds), "1/s", 5000, at_most=False,
                   note=f"p50 {done['p50'] * 1000:.1f} ms, {done['lost']} lost")
 
-
-def _client(module: str, job: dict[str, Any]) -> dict[str, Any]:
-    done = subprocess.run([sys.executable, "-m", f"kitlib.bench.{module}"], input=json.dumps(job), capture_output=True,
-                          text=True, check=False)
-    if done.returncode:
-        raise KitError(f"the load generator {module} failed: {(done.stderr.strip().splitlines() or ['?'])[-1]}")
-    answer: dict[str, Any] = json.loads(done.stdout)
-    return answer
