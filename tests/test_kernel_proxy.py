@@ -13,11 +13,13 @@ from proxy_objects import service
 from kitlib.network.iptables import RuleContext, Tables
 from kitlib.network.kernel import conntrack, proxy
 from kitlib.network.kernel.fabric import ways
+from kitlib.network.kernel.policies import NodePolicies, PolicyWatch
 from kitlib.network.kernel.proxy import RuleProxy
 from kitlib.network.kernel.restore import restore_input
 from kitlib.network.kernel.shell import NodeShell
 from kitlib.network.kernel.transaction import NOTHING, transaction
 from kitlib.network.nftables import Block, Table
+from kitlib.network.policy.model import World as Policies
 from kitlib.network.proxy.client import ProxyProcess
 from kitlib.network.service_ports import service_ports
 
@@ -68,10 +70,10 @@ class World:
         self.commands.append(list(command))
         return self.net.enter(place or "fabric", command)
 
-    def proxy(self, mode: str) -> RuleProxy:
+    def proxy(self, mode: str, **more: Any) -> RuleProxy:
         return RuleProxy(mode, self.services, self.slices, self.nodes, NodeShell(runner(self.enter)),  # type: ignore[arg-type]
                          lambda place: ProxyProcess(enter=lambda command: self.net.enter(place, command)),
-                         cluster_cidr="10.244.0.0/16", service_cidr="10.96.0.0/16")
+                         cluster_cidr="10.244.0.0/16", service_cidr="10.96.0.0/16", **more)
 
 
 def run(work: Coroutine[Any, Any, None]) -> None:
@@ -141,6 +143,35 @@ def test_rules_that_somebody_took_away_come_back(net: Net, mode: str, monkeypatc
             if answers(net) == "a1":
                 break
         assert answers(net) == "a1"
+        await kept.close(clear=True)
+
+    run(live())
+
+
+@needs
+def test_policies_that_somebody_took_away_come_back_with_the_rules(net: Net, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(proxy, "RESYNC_SECONDS", 0.2)
+    closed = {"metadata": {"name": "closed", "namespace": "proxy"},
+              "spec": {"podSelector": {}, "policyTypes": ["Ingress"]}}
+    pods = [{"metadata": {"name": "a1", "namespace": "proxy"}, "spec": {"nodeName": "node1", "containers": []},
+             "status": {"podIP": PODS["a1"][1]}}]
+
+    async def live() -> None:
+        world = World(net)
+        policies = NodePolicies(NodeShell(runner(world.enter)), lambda: list(NODES))
+        kept = world.proxy("nftables", beside=lambda name: [PolicyWatch(name, policies.heal)])
+        kept.start(list(NODES))
+        await kept.synced()
+        await policies.apply(Policies.of([closed], [{"metadata": {"name": "proxy"}}], pods))
+        assert answers(net) == "silence"
+        net.run("node1", "nft", "flush", "ruleset")
+        for _ in range(50):
+            await asyncio.sleep(0.1)
+            if "closed" in net.run("node1", "nft", "list", "ruleset") and answers(net) == "silence":
+                break
+        assert answers(net) == "silence"
+        await policies.clear()
+        assert answers(net) == "a1"   # the Service's rules are back as well
         await kept.close(clear=True)
 
     run(live())

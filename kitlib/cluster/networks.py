@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 from kitlib.client import Client, EventRecorder, Manager
 from kitlib.network.addresses import Addresses, PrivateAddresses, Slice
-from kitlib.network.kernel.policies import NodePolicies
+from kitlib.network.kernel.policies import NodePolicies, PolicyWatch
 from kitlib.network.kernel.proxy import RuleProxy
 from kitlib.network.kernel.shell import NodeShell
 from kitlib.network.kubeproxy import KubeProxy
@@ -170,7 +170,8 @@ class OwnNetwork:
         events = EventRecorder(client, "kube-proxy", clock)
         self._rules = RuleProxy(self._mode, services, slices, known, self._shell, self._proxy_in,
                                 cluster_cidr=self._private.cluster_cidr, service_cidr=self._private.service_cidr,
-                                tell=lambda node, why: events.emit(node, "FailedToSyncRules", why, "Warning"))
+                                tell=lambda node, why: events.emit(node, "FailedToSyncRules", why, "Warning"),
+                                beside=lambda name: [PolicyWatch(name, self._enforced.heal)])
         for name in nodes:
             await self._rules.clear_other_modes(name)
         self._rules.start(nodes, fabric=True)

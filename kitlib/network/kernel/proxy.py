@@ -36,18 +36,20 @@ class RuleProxy:
     """Keeps the rules of some nodes.
 
     cluster_cidr, service_cidr: the addresses of all Pods and of all Services.  tell: called with (Node, sentence) when
-    a node cannot have its rules, once for every reason.
+    a node cannot have its rules, once for every reason.  beside: what else is kept on a node, together with its rules.
     """
 
     def __init__(self, mode: str, services: Informer, slices: Informer, nodes: Informer, shell: NodeShell,
                  new_listening: NewListening, *, cluster_cidr: str, service_cidr: str,
-                 tell: Callable[[Object, str], None] | None = None) -> None:
+                 tell: Callable[[Object, str], None] | None = None,
+                 beside: Callable[[str], Sequence[Rules]] = lambda name: ()) -> None:
         if mode not in APPLIED:
             raise ValueError(f'mode "{mode}" cannot be applied; there is {", ".join(APPLIED)}')
         self.mode = mode
         self._services, self._slices, self._nodes = services, slices, nodes
         self._shell, self._new = shell, new_listening
         self._cluster_cidr, self._service_cidr, self._tell = cluster_cidr, service_cidr, tell
+        self._beside = beside
         self._generation, self._ports = 0, (-1, list[ServicePort]())
         self._keepers: dict[str, _Keeper] = {}
 
@@ -60,8 +62,8 @@ class RuleProxy:
             self.add(name)
 
     def add(self, name: str) -> None:
-        rules: Sequence[Rules] = [BalancerRoutes(self._shell, self._addresses)] if name == PLACE else parts(
-            self.mode, self._shell, name, self._new)
+        rules: Sequence[Rules] = [BalancerRoutes(self._shell, self._addresses)] if name == PLACE else [
+            *parts(self.mode, self._shell, name, self._new), *self._beside(name)]
         self._keepers[name] = _Keeper(name, rules, self._wanted, self._failed)
 
     async def again(self) -> None:
