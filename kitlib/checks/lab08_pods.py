@@ -131,13 +131,17 @@ def shared_processes(world: World) -> None:
         raise Wrong("family's containers have process numbers of their own", "One line of the Pod's spec changes "
                     "that (`kubectl explain pod.spec` has it, under s). A running Pod cannot be changed so: make it "
                     "anew.", expected="shareProcessNamespace: true", actual=None)
+
+    def ended() -> bool:
+        app = status_of(pod(world, "family"), "app")
+        return bool(app.get("restartCount") or app.get("lastState") or "terminated" in app.get("state", {}))
+
+    heard = world.eventually(lambda: ended() or _has(logs(world, "family", "app"), "read again"), within=3.0)
+    if ended():
+        raise Wrong("app was ended instead of asked", "`kill NUMBER` without a signal's name sends TERM: end! "
+                    "The one that says *read your configuration again* is HUP. Make the Pod anew and try again.")
     ready(world, "family")
-    again = status_of(pod(world, "family"), "app").get("restartCount", 0)
-    if again:
-        raise Wrong("app was ended and started again", "`kill NUMBER` without a signal's name sends TERM: end! "
-                    "The one that says *read your configuration again* is HUP. Make the Pod anew and try again.",
-                    actual=f"{again} restarts")
-    if not world.eventually(lambda: _has(logs(world, "family", "app"), "configuration read again"), within=1.5):
+    if not heard:
         raise Wrong("app has not got the signal HUP", "Its number stands in /run/app/pid, which both containers see. "
                     "`kubectl exec family -c tools -- sh -c '…'` runs a command beside it.",
                     expected="configuration read again", actual=logs(world, "family", "app").strip()[-80:])

@@ -2,19 +2,10 @@
 
 from __future__ import annotations
 
-from kitlib.book import files
+from wrong_answers import Answers
 
-SOURCES = {name: files.source(cell) for cell in files.read(files.solution("lab08_pods"))["cells"]
-           for role, name in [files.role(cell)] if role == "answer"}
-
-
-def but(exercise: str, *changes: tuple[str, str]) -> str:
-    """The solution's answer with other words in some places (each has to be there)."""
-    text = SOURCES[exercise]
-    for old, new in changes:
-        assert old in text, (exercise, old)
-        text = text.replace(old, new)
-    return text
+ANSWERS = Answers("lab08_pods")
+but = ANSWERS.but
 
 
 def sharing(thing: str, said: str) -> str:
@@ -22,7 +13,7 @@ def sharing(thing: str, said: str) -> str:
 
 
 def phase(case: str, said: str) -> str:
-    text = SOURCES["predict_restarts"]
+    text = ANSWERS.sources["predict_restarts"]
     line = next(line for line in text.split("\n") if line.strip().startswith(f'"{case}"'))
     return text.replace(line, f'    "{case}": "{said}",')
 

@@ -2,19 +2,10 @@
 
 from __future__ import annotations
 
-from kitlib.book import files
+from wrong_answers import Answers
 
-SOURCES = {name: files.source(cell) for cell in files.read(files.solution("lab16_network_policy"))["cells"]
-           for role, name in [files.role(cell)] if role == "answer"}
-
-
-def but(exercise: str, *changes: tuple[str, str]) -> str:
-    """The solution's answer with other words in some places (each has to be there)."""
-    text = SOURCES[exercise]
-    for old, new in changes:
-        assert old in text, (exercise, old)
-        text = text.replace(old, new)
-    return text
+ANSWERS = Answers("lab16_network_policy")
+but = ANSWERS.but
 
 
 WEB = "    - podSelector: {matchLabels: {app: web}}\n"
