@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any
 
 from kitlib.checks.framework import Wrong, exercise
 from kitlib.checks.pods import (
     container,
     end_of_a_copy,
+    environment,
     fetch,
+    having,
     is_ready,
     logs,
     pod,
@@ -80,7 +81,7 @@ def shared_files(world: World) -> None:
         raise Wrong("the two containers see no emptyDir in common", "It takes three entries: the volume once in "
                     "`spec.volumes`, and a `volumeMounts` in *each* of the two containers.", actual=mine)
     ready(world, "duo")
-    page = world.eventually(lambda: _has(fetch(world, "duo", 80), "written by my neighbour"))
+    page = world.eventually(lambda: having(fetch(world, "duo", 80), "written by my neighbour"))
     if not page:
         page = fetch(world, "duo", 80) or ""
         if "nginx" in page or not page:
@@ -90,15 +91,11 @@ def shared_files(world: World) -> None:
         raise Wrong("the page says something else", "It shall say `written by my neighbour`.", actual=page[:80])
 
 
-def _has(text: str | None, part: str) -> str:
-    return text if text and part in text else ""
-
-
 @exercise(points=2)
 def one_address(world: World) -> None:
     """Two servers live in Pod twins, each on a port of its own"""
     found = pod(world, "twins")
-    ports = {name: _environment(container(found, name)).get("PORT", "8080") for name in ("one", "two")}
+    ports = {name: environment(container(found, name)).get("PORT", "8080") for name in ("one", "two")}
     if ports["one"] == ports["two"]:
         declared = [p["containerPort"] for p in container(found, "two").get("ports") or ()]
         if 8081 in declared:
@@ -117,10 +114,6 @@ def one_address(world: World) -> None:
                         "name: then everybody can tell them apart.", expected=f"version {name}", actual=answer)
 
 
-def _environment(spec: dict[str, Any]) -> dict[str, str]:
-    return {entry["name"]: entry.get("value", "") for entry in spec.get("env") or ()}
-
-
 @exercise(points=2)
 def shared_processes(world: World) -> None:
     """In Pod family, tools has sent app a signal"""
@@ -136,7 +129,7 @@ def shared_processes(world: World) -> None:
         app = status_of(pod(world, "family"), "app")
         return bool(app.get("restartCount") or app.get("lastState") or "terminated" in app.get("state", {}))
 
-    heard = world.eventually(lambda: ended() or _has(logs(world, "family", "app"), "read again"), within=3.0)
+    heard = world.eventually(lambda: ended() or having(logs(world, "family", "app"), "read again"), within=3.0)
     if ended():
         raise Wrong("app was ended instead of asked", "`kill NUMBER` without a signal's name sends TERM: end! "
                     "The one that says *read your configuration again* is HUP. Make the Pod anew and try again.")
@@ -160,7 +153,7 @@ def init_order(world: World) -> None:
         raise Wrong("there is no dough yet when bake begins", "Init containers run one after the other, in the order "
                     "of the list. `kubectl logs kitchen -c bake` shows what it misses.", actual=names)
     ready(world, "kitchen")
-    page = world.eventually(lambda: _has(fetch(world, "kitchen", 80), "bread of flour and water"), within=2.0)
+    page = world.eventually(lambda: having(fetch(world, "kitchen", 80), "bread of flour and water"), within=2.0)
     if not page:
         raise Wrong("the shop sells no bread", "`bake` ended with 0, but did it bake? A `|| true` hides a failure from "
                     "the kubelet, not from the customers.", expected="bread of flour and water",
@@ -334,11 +327,11 @@ def ambassador(world: World) -> None:
         raise Wrong("the ambassador has no instructions", "Its configuration is in the ConfigMap `ambassador`: a "
                     "volume, mounted at /config.", expected="/config")
     ready(world, "caller")
-    if not world.eventually(lambda: _has(fetch(world, "caller", 9000, "order"), "GET /order")):
+    if not world.eventually(lambda: having(fetch(world, "caller", 9000, "order"), "GET /order")):
         raise Wrong("the ambassador does not pass anything on", "It listens on port 9000 of the Pod's one address. "
                     "`kubectl logs caller -c ambassador` is where nginx complains.",
                     actual=(fetch(world, "caller", 9000, "order") or "nobody answers on port 9000")[:80])
-    if not world.eventually(lambda: _has(logs(world, "caller", "main"), "GET /order")):
+    if not world.eventually(lambda: having(logs(world, "caller", "main"), "GET /order")):
         raise Wrong("main got no answer", "`kubectl logs caller -c main`. Does it ask http://localhost:9000/order, and "
                     "again and again?", expected="GET /order", actual=logs(world, "caller", "main").strip()[-80:])
 

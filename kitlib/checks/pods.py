@@ -46,6 +46,11 @@ def container(found: Mapping[str, Any], name: str, field: str = "containers") ->
                 expected=name, actual=[entry["name"] for entry in found["spec"].get(field) or ()])
 
 
+def environment(spec: Mapping[str, Any]) -> dict[str, str]:
+    """What a container's manifest says literally of its environment."""
+    return {entry["name"]: entry.get("value", "") for entry in spec.get("env") or ()}
+
+
 def is_ready(found: Mapping[str, Any]) -> bool:
     return any(c["type"] == "Ready" and c["status"] == "True" for c in found["status"].get("conditions") or ())
 
@@ -157,6 +162,11 @@ def fetch(world: World, name: str, port: int, path: str = "", query: Mapping[str
                                                     headers={"accept": "text/plain"}))
     except (StatusError, OSError):
         return None
+
+
+def having(text: str | None, part: str) -> str:
+    """The text if it has that part, else "": to wait for with `eventually`."""
+    return text if text and part in text else ""
 
 
 def _text(answer: Any) -> str:
