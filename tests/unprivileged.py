@@ -39,8 +39,10 @@ _PLACES = {
 
 
 # The container's process 1: runs the program and reaps what is left to it (docker's own --init would need /sbin).
-_INIT = """
+# It goes to the checkout itself: `docker run --workdir` below /tmp would take away everybody's right to write to /tmp.
+_INIT = f"""
 import os, sys
+os.chdir({str(REPOSITORY)!r})
 program = os.spawnvp(os.P_NOWAIT, sys.argv[1], sys.argv[1:])
 while True:
     pid, status = os.wait()
@@ -81,7 +83,7 @@ def command(place: str, name: str, *program: str) -> list[str]:
     return ["docker", "run", "--rm", "--name", name, "--network", "none", "--user", "65534:65534", "--cap-drop", "ALL",
             "--pids-limit", "2000", "--tmpfs", "/tmp:exec,mode=1777",
             "--tmpfs", "/scratch:exec,mode=1777", *_PLACES[place], *volumes, *variables,
-            "--workdir", str(REPOSITORY), IMAGE, sys.executable, "-c", _INIT, *program]  # fmt: skip
+            IMAGE, sys.executable, "-c", _INIT, *program]  # fmt: skip
 
 
 def run(place: str, program: Sequence[str], timeout: float = 600) -> subprocess.CompletedProcess[str]:

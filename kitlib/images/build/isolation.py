@@ -27,7 +27,7 @@ from kitlib.images.errors import ImageError
 from kitlib.images.layer import Whiteouts
 from kitlib.images.layerwriter import Entry, of_difference, of_upper
 from kitlib.runtime.process.isolation import python_command
-from kitlib.runtime.process.prootview import find_proot, try_out
+from kitlib.runtime.process.prootview import environment, find_proot, try_out
 
 
 @dataclass(frozen=True)
@@ -179,7 +179,8 @@ class _Copy(_Workspace):
             source = bind.source or Path(tempfile.mkdtemp(dir=self.place))
             command += ["-b", f"{source}:{bind.target}"]
         (self._copy / program.cwd.lstrip("/")).mkdir(parents=True, exist_ok=True)
-        return [*command, "-w", program.cwd, *program.argv], dict(program.env)
+        env = {**program.env, **environment(str(self.place))}
+        return [*command, "-w", program.cwd, *program.argv], env
 
     def _changes(self) -> Iterator[Entry]:
         return of_difference(self._trees[0], self._copy, mine=self._mine)

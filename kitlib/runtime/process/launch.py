@@ -26,9 +26,8 @@ from types import MappingProxyType
 from typing import Any, NamedTuple, NoReturn
 
 from kitlib.runtime.process import filter as seccomp
-from kitlib.runtime.process import hostview, processes, resolver, rootfs, syscalls
+from kitlib.runtime.process import hostview, processes, prootview, resolver, rootfs, syscalls
 from kitlib.runtime.process.isolation import Isolation
-from kitlib.runtime.process.prootview import ProotView
 
 _FLAGS = {"user": syscalls.CLONE_NEWUSER, "ipc": syscalls.CLONE_NEWIPC, "uts": syscalls.CLONE_NEWUTS,
           "pid": syscalls.CLONE_NEWPID, "mnt": syscalls.CLONE_NEWNS}  # fmt: skip
@@ -124,11 +123,12 @@ def _become(job: Job, channel: socket.socket) -> None:
             if isolation.user_namespace and (os.geteuid(), os.getegid()) != (user, group):
                 rootfs.become(user, group)
     elif isolation.proot:
-        view = ProotView(job.root, spec)
+        view = prootview.ProotView(job.root, spec)
         if not job.join:
             view.prepare()
         view.working_directory(cwd)
         env[processes.MARK] = os.path.dirname(job.root)
+        env |= prootview.environment(os.path.dirname(job.root))
         found = view.find(argv[0], env.get("PATH", ""), cwd)
         argv, cwd = view.command(isolation.proot, found, argv, cwd), "/"
     else:

@@ -32,7 +32,7 @@ from kitlib.runtime.process import overlay, rootfs
 
 _INIT = "/.kit/busybox"
 # Descriptor 3 is the pipe on which the end is told.  What a shell says of a killed child is not the program's output.
-_SCRIPT = 'exec 4>&2 2>/dev/null; (exec "$@" 2>&4 3>&- 4>&-); code=$?; echo $code >&3; exit $code'
+_SCRIPT = 'unset PROOT_TMP_DIR; exec 4>&2 2>/dev/null; (exec "$@" 2>&4 3>&- 4>&-); code=$?; echo $code >&3; exit $code'
 _SYSTEM = ("/proc", "/sys", "/dev")
 _LINKS = 40
 
@@ -41,10 +41,15 @@ def find_proot() -> str:
     return shutil.which("proot") or ""
 
 
+def environment(directory: str) -> dict[str, str]:
+    """What a newer proot can be told: where to write a program of its own; 5.1 always takes /tmp."""
+    return {"PROOT_TMP_DIR": directory}
+
+
 def try_out(program: str) -> str:
     """An empty string if it works here, else its first words.  ptrace(2) may be refused."""
     done = subprocess.run([program, "-v", "-1", "-0", "-r", "/", "/bin/true"], capture_output=True, text=True,
-                          timeout=20, check=False)
+                          timeout=20, check=False, env=environment(os.environ.get("TMPDIR", "/tmp")))
     return "" if done.returncode == 0 else (done.stderr.strip().partition("\n")[0] or f"code {done.returncode}")
 
 
