@@ -8,7 +8,7 @@ import time
 from typing import Any
 
 import pytest
-from process_pods import Pods, ask, run
+from process_pods import Pods, ask, eventually, run
 
 from kitlib.objects import lowports
 
@@ -92,6 +92,7 @@ for word in sys.argv[1:]:
 UDP_ECHO = """
 import socket
 one = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); one.bind(("0.0.0.0", 5353))
+print("bound", flush=True)
 while True:
     data, client = one.recvfrom(100); one.sendto(data, client)
 """
@@ -132,6 +133,11 @@ def test_a_denied_connect_is_silent_in_every_way_of_asking() -> None:
 def test_udp_is_lost_without_an_error() -> None:
     async def scenario(pods: Pods) -> None:
         _, server = await pods.start("server", "python", "python3", "-c", UDP_ECHO)
+
+        async def bound() -> bool:
+            return "bound" in pods.log("server")
+
+        await eventually(bound)
         mine = pods.next_ip()
         ways = [f"{way},{server},5353" for way in ("udp", "connected_udp", "udp_again")]
         ways.append(f"sendmsg,{server},5353")
