@@ -5,6 +5,9 @@ Two places, as in unprivileged.py: `binder` (Docker's seccomp profile, as on Bin
 
 from __future__ import annotations
 
+import re
+import sys
+
 import pytest
 import unprivileged
 
@@ -60,3 +63,37 @@ def test_files_are_copied_into_and_out_of_a_pod_as_an_ordinary_user(place: str) 
     done = unprivileged.pytest(place, "tests/test_edge_kubectl.py", "tests/test_kubectl_verbs_streams.py", "-k", "cp_")
     assert done.returncode == 0, done.stdout[-6000:]
     assert "3 passed" in done.stdout
+
+
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize(("place", "which"), [("binder", "dns_trap or first_instruction or udp or closed or label"),
+                                              ("laptop", "dns_trap or cidr or traffic")])
+def test_network_policies_hold_as_an_ordinary_user(place: str, which: str) -> None:
+    done = unprivileged.pytest(place, "tests/test_policy_cluster.py", "tests/test_policy_traffic.py", "-k", which)
+    assert done.returncode == 0, done.stdout[-6000:]
+    assert re.search(r"[345] passed", done.stdout), done.stdout[-2000:]
+
+
+_NOT_ENFORCED = """
+import os, pathlib, tempfile, time
+from kitlib.cluster.embedded import EmbeddedCluster
+from kitlib.cluster.home import ClusterDir
+from kitlib.cluster.interface import Settings
+
+cluster = EmbeddedCluster(ClusterDir("one", pathlib.Path(tempfile.mkdtemp())))
+cluster.start(Settings(nodes=1, ephemeral=True, parent_pid=os.getpid()))
+client = cluster.client("test")
+client.create("networkpolicies.networking.k8s.io", "default", {
+    "apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": {"name": "deny"},
+    "spec": {"podSelector": {}}})
+for _ in range(500):
+    for event in client.list("events", "default")["items"]:
+        if event["involvedObject"]["kind"] == "NetworkPolicy":
+            raise SystemExit(print(event["type"], event["reason"], event["message"]) or cluster.delete())
+    time.sleep(0.02)
+"""
+
+
+def test_a_policy_that_nothing_enforces_says_so() -> None:
+    done = unprivileged.run("nothing", [sys.executable, "-c", _NOT_ENFORCED])
+    assert done.stdout.startswith("Warning NotEnforced this machine has no seccomp user notification ("), done.stdout

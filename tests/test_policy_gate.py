@@ -218,6 +218,18 @@ def test_a_services_address_is_closed_if_no_endpoint_is_allowed() -> None:
     run(scenario)
 
 
+def test_nobody_goes_round_by_io_uring() -> None:
+    script = ("import ctypes, errno\nlibc = ctypes.CDLL(None, use_errno=True)\n"
+              "print(libc.syscall(425, 8, ctypes.create_string_buffer(120)), errno.errorcode[ctypes.get_errno()])")
+
+    async def scenario(pods: Pods) -> None:
+        container, _ = await pods.start("ring", "python", "python3", "-c", script)
+        await pods.ended(container)
+        assert pods.log("ring") == ["-1 ENOSYS"]
+
+    run(scenario)
+
+
 def test_thousands_of_waiting_programs_do_not_stop_the_others() -> None:
     flood = ("import socket, sys\nkept = []\nfor _ in range(1000):\n one = socket.socket(); one.setblocking(False)\n"
              " one.connect_ex((sys.argv[1], 8080)); kept.append(one)\nprint('waiting', flush=True); sys.stdin.read()")

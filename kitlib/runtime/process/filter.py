@@ -8,6 +8,7 @@ The kernel runs it at every system call.  Almost all go through; those that name
     bind, connect                      0.0.0.0, ::, 127.0.0.1 mean the Pod
     sendto with an address             the same for UDP
     sendmsg, sendmmsg                  the same; whether there is an address cannot be seen from here, so all stop
+    io_uring_setup                     not here, as in Docker: its connect and send would pass without asking
     getsockname, getpeername           only where low ports are mapped
     uname                              the Pod's hostname, where there is no UTS namespace
     kill(1), kill(-1)                  the container, where there is no PID namespace
@@ -31,6 +32,7 @@ _SET_MODE_FILTER = 1
 _FLAG_NEW_LISTENER, _FLAG_WAIT_KILLABLE_RECV = 1 << 3, 1 << 5
 
 _ALLOW, _NOTIFY, _ERRNO = 0x7FFF0000, 0x7FC00000, 0x00050000
+_ENOSYS = 38
 _LOAD_WORD, _JUMP_EQUAL, _RETURN = 0x20, 0x15, 0x06
 _OFFSET_NUMBER, _OFFSET_ARCH, _OFFSET_ARGS = 0, 4, 16
 _UNASKED = socket.MSG_NOSIGNAL | socket.MSG_CONFIRM  # together of no use, so nobody but us sends with both
@@ -80,6 +82,7 @@ def program(wanted: Wanted) -> bytes:
         unasked = _instruction(_JUMP_EQUAL, _UNASKED, 0, 1) + _ALLOW_NOW
         rules.append(("sendmsg", _instruction(_LOAD_WORD, _argument(2)) + unasked + _NOTIFY_NOW))
         rules.append(("sendmmsg", _NOTIFY_NOW))
+        rules.append(("io_uring_setup", _instruction(_RETURN, _ERRNO | _ENOSYS)))
     if wanted.mapped_ports:
         rules += [("getsockname", _NOTIFY_NOW), ("getpeername", _NOTIFY_NOW)]
     if wanted.hostname:

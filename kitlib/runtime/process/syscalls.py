@@ -29,6 +29,7 @@ _NUMBERS = {
     "mount": (165, 40), "umount2": (166, 39), "chown": (92, None), "fchown": (93, 55), "lchown": (94, None),
     "fchownat": (260, 54), "unshare": (272, 97), "setns": (308, 268), "seccomp": (317, 277), "pidfd_open": (434, 434),
     "pidfd_getfd": (438, 438), "mount_setattr": (442, 442), "close_range": (436, 436),
+    "io_uring_setup": (425, 425),
 }  # fmt: skip
 
 
