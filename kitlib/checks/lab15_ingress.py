@@ -222,6 +222,9 @@ def fine_print(world: World) -> None:
         return
     seen = look()
     mine = [each for each in world.list(INGRESSES) if backends_of(each, "notice.example")]
+    if not mine:
+        raise Wrong("no Ingress has a rule for notice.example", "Run the cell that makes the Ingress notice once more.",
+                    expected=wanted, actual=seen)
     priority = "traefik.ingress.kubernetes.io/router.priority"
     ranked = [each for each in mine if priority in (each["metadata"].get("annotations") or {})]
     if seen["/faq"] == "wiki":
