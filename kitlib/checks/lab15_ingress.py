@@ -218,9 +218,10 @@ def fine_print(world: World) -> None:
         door = Door(world.client, world.namespace)
         return {path: said(door.ask(f"http://notice.example{path}")) for path in wanted}
 
-    if world.eventually(lambda: look() == wanted, within=HEARSAY_SECONDS):
-        return
+    world.eventually(lambda: look() == wanted, within=HEARSAY_SECONDS)
     seen = look()
+    if seen == wanted:
+        return
     mine = [each for each in world.list(INGRESSES) if backends_of(each, "notice.example")]
     if not mine:
         raise Wrong("no Ingress has a rule for notice.example", "Run the cell that makes the Ingress notice once more.",
