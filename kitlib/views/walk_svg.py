@@ -200,7 +200,8 @@ def _ends(walk: Data, lanes: list[_Lane]) -> list[str]:
             parts.append(_line(fan_x, fan_y, END_X, middle, colour, dashed=True, thick=1))
         name = choice["pod"].rpartition("/")[2] or choice["address"]
         parts += [theme.box(END_X, y, END_WIDTH, END_HEIGHT, stroke=colour, thick=3 if chosen else 1),
-                  theme.text(END_X + 10, y + 19, theme.shorten(name, 19), size=12, weight=700 if chosen else 400),
+                  theme.text(END_X + 10, y + 19, theme.shorten(name, 16 if chosen else 17), size=12,
+                             weight=700 if chosen else 400),
                   theme.text(END_X + END_WIDTH - 10, y + 19, percent(choice["probability"]), size=12, anchor="end",
                              weight=700),
                   theme.text(END_X + 10, y + 36, theme.shorten(f"{choice['address']} {choice['node']}", 29), size=11,
