@@ -179,6 +179,39 @@ def test_an_alias_to_a_name_outside_is_followed_there() -> None:
     asyncio.run(scenario())
 
 
+def test_an_upstream_that_talks_nonsense_leaves_the_alias() -> None:
+    class Nonsense(asyncio.DatagramProtocol):
+        def connection_made(self, transport: Any) -> None:
+            self.transport = transport
+
+        def datagram_received(self, data: bytes, client: Any) -> None:
+            self.transport.sendto(data[:2] + b"\xff" * 20, client)
+
+    async def scenario() -> None:
+        loop = asyncio.get_running_loop()
+        transport, _ = await loop.create_datagram_endpoint(Nonsense, local_addr=("127.0.0.1", 0))
+        responder = Responder(build([EXT], []), [transport.get_extra_info("sockname")])
+        answer = await responder.respond(message.build_query("ext.default.svc.cluster.local", A))
+        assert [(r.type, r.value) for r in message.parse_answer(answer).records] == [(CNAME, "example.org")]
+        transport.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_long_answer_from_outside_is_fetched_by_tcp() -> None:
+    async def scenario() -> None:
+        other = DnsServer("127.0.0.1", domain="example.org", port=0)
+        other.use([service("db", "None")], [slice_of("db", *(endpoint(f"127.64.16.{i}") for i in range(2, 250)))])
+        await other.start()
+        outside = service("ext", "", type="ExternalName", externalName="db.default.svc.example.org")
+        responder = Responder(build([outside], []), [("127.0.0.1", other.port)])
+        answer = await responder.respond(message.build_query("ext.default.svc.cluster.local", A), udp=False)
+        assert len(message.parse_answer(answer).records) == 249
+        await other.close()
+
+    asyncio.run(scenario())
+
+
 def test_what_is_asked_by_tcp_is_forwarded_by_tcp() -> None:
     async def scenario() -> None:
         other = DnsServer("127.0.0.1", domain="example.org", port=0)

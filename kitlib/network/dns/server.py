@@ -69,13 +69,14 @@ class Responder:
     async def _follow(self, target: str, kind: int) -> list[Record]:
         """Where an alias to a name outside leads; nothing if nobody knows: then the alias is all the client gets."""
         asked = message.build_query(target, kind, random.randrange(1 << 16), message.OUR_SIZE)
-        answer = await self._ask(asked, udp=True)
-        if answer is not None and message.parse_answer(answer).truncated:
-            answer = await self._ask(asked, udp=False)
-        try:
-            return [r for r in message.parse_answer(answer or b"").records if r.type in (CNAME, kind)]
-        except (Malformed, struct.error, ValueError):
-            return []
+        for udp in (True, False):   # what does not fit is asked for once more
+            try:
+                answer = message.parse_answer(await self._ask(asked, udp) or b"")
+            except (Malformed, struct.error, ValueError):   # nobody answered, or not in DNS
+                return []
+            if not answer.truncated:
+                return [record for record in answer.records if record.type in (CNAME, kind)]
+        return []
 
     async def _ask(self, data: bytes, udp: bool) -> bytes | None:
         """The machine's resolvers, one after the other; by UDP or TCP, as we were asked ourselves."""
