@@ -11,11 +11,14 @@ import threading
 import time
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from support import Kubectl, deployment, eventually
 
+from kitlib.book import files
+from kitlib.book.execute import execute
 from kitlib.checks.world import World
 from kitlib.cluster.embedded import EmbeddedCluster
 from kitlib.traffic.load.report import Report, Sample, histogram, percentile, stretches
@@ -131,6 +134,14 @@ def test_refused_connections_are_lost_requests() -> None:
         assert load(server, rps=50, seconds=0.2).errors == {"refused": 10}
 
 
+def test_a_server_that_hangs_loses_every_request_that_was_due() -> None:
+    """Also those that never got a connection, and those that were still waiting at the end."""
+    server = Server(lambda number, connection: None)
+    report = load(server, rps=50, seconds=0.6, connections=2, timeout=0.2)
+    assert (report.sent, report.errors) == (30, {"timeout": 30})
+    assert {sample.connection for sample in report.samples} >= {0, 1, 2}  # 0: none
+
+
 def test_without_keepalive_each_request_has_a_connection() -> None:
     server = Server(lambda number, connection: connection.sendall(ANSWER))
     report = load(server, rps=50, seconds=0.4, keepalive=False)
@@ -227,6 +238,16 @@ def test_lost_requests_are_exit_code_1_and_said_in_words(shop: Kubectl) -> None:
     assert re.search(r"Lost\n +20  HTTP 503: the answer was an error", done.stdout)
 
 
+def test_a_load_over_tls_believes_whom_it_is_told_to(shop: Kubectl, cluster: EmbeddedCluster) -> None:
+    url, ca = "https://kubernetes.default.svc/healthz", str(cluster.directory.pki / "ca.crt")
+    assert kit(shop, url, "--rps=20", "--seconds=0.5", "--cacert", ca).returncode == 0
+    distrusted = json.loads(kit(shop, url, "--rps=20", "--seconds=0.5", "--json").stdout)
+    assert distrusted["errors"] == {"certificate": 10}
+    missing = kit(shop, url, "--cacert", "/nowhere")
+    assert missing.returncode == 2
+    assert "cannot be read as a certificate" in missing.stderr
+
+
 @pytest.mark.parametrize(("url", "words"), [
     ("http://127.0.0.1/", "127.0.0.1 is no address of a Service, Pod or node of this cluster, and a load is sent to "
                           "nobody else."),
@@ -260,6 +281,18 @@ def test_in_the_background_a_rollout_is_seen_beside_the_requests(shop: Kubectl,
         assert min(s.due for s in report.samples if s.pod == pod) >= lives[pod]["created"]
     assert "text/html" in report._repr_mimebundle_()
     assert not running.running
+
+
+def test_in_a_notebook_there_is_progress_and_then_the_figure(shop: Kubectl, tmp_path: Path) -> None:
+    source = 'import kitlib as kit\nkit.load("http://web/", rps=50, seconds=1.2, namespace="load")'
+    cell = {"cell_type": "code", "id": "load", "metadata": {}, "execution_count": None, "outputs": [], "source": source}
+    path = tmp_path / "load.ipynb"
+    files.write(path, {"cells": [cell], "metadata": {}, "nbformat": 4, "nbformat_minor": 5})
+    done = execute(path, env={"KUBECONFIG": str(shop.kubeconfig)})
+    progress, figure = (output["data"] for output in done["cells"][0]["outputs"])
+    assert re.fullmatch(r" +[01]\.\d s: \d+ sent, \d+ answered, 0 lost", progress["text/plain"])
+    assert figure["text/html"].startswith("<svg")
+    assert "60 sent, 60 answered, 0 lost" in figure["text/plain"]
 
 
 def test_through_the_api_where_the_network_is_elsewhere(shop: Kubectl, cluster: EmbeddedCluster) -> None:

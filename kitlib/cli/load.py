@@ -40,6 +40,7 @@ def register(commands: Commands) -> None:
     parser.add_argument("-X", "--request", default="", metavar="METHOD", help="GET; with -d POST")
     parser.add_argument("-d", "--data", help="the body of each request")
     parser.add_argument("-k", "--insecure", action="store_true", help="believe any certificate")
+    parser.add_argument("--cacert", default="", metavar="FILE", help="believe certificates of this authority")
     parser.add_argument("--svg", type=Path, metavar="FILE", help="write the figure to a file")
     parser.add_argument("-n", "--namespace", help="names resolve as in a Pod of it (else the kubeconfig's)")
 
@@ -55,6 +56,7 @@ def run_load(arguments: argparse.Namespace) -> int:
                     connections=arguments.connections, keepalive=arguments.keepalive,
                     namespace=namespace_of(arguments), headers=headers_of(arguments.header),
                     method=arguments.request, data=arguments.data, insecure=arguments.insecure,
+                    cacert=arguments.cacert,
                     timeout=arguments.timeout, tell=_progress if watched else None)
         with load:
             try:

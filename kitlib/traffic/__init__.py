@@ -7,7 +7,8 @@ checks may use it, too.
     network.py    from a URL to an address: DNS, an Ingress's host, and whose address that is
     reach.py      a connection: straight to the address
     netns.py      a socket in another network namespace, where clusters with real containers have theirs
-    inside.py     a connection that begins in a Pod
+    inside.py     a connection that begins in a Pod; attempts.py: many of them at once
+    ingress.py    which Ingress a host belongs to; rules.py, door.py, passage.py: which rule, asked how, seen by whom
     exchange.py   one HTTP request and its answer, timed
     request.py    all of it in one call
     dig.py        DNS, as dig shows it

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from kitlib.client import Client
@@ -45,7 +46,7 @@ class Load:
         self.target = exchange.parse_url(url)
         self.network = network or Network(client, namespace)
         self.rps, self.seconds, self.connections, self.keepalive = rps, seconds, connections, keepalive
-        self.timeout, self.insecure, self.cacert = timeout, insecure, cacert
+        self.timeout, self.insecure, self.cacert = timeout, insecure, _pem(cacert)
         body = data.encode() if isinstance(data, str) else data
         self.request = _encode(self.target, method, headers, body, keepalive)
         self.route = self._route()
@@ -180,6 +181,16 @@ class Load:
         return [{"pod": line.pod, "template": line.template,
                  "moments": [{"at": round(max(0.0, at - self._began), 4), "what": what}
                              for at, what in line.moments]} for line in lines]
+
+
+def _pem(cacert: str) -> str:
+    """The text of a certificate that may be given as a file's name."""
+    if not cacert or "BEGIN" in cacert:
+        return cacert
+    try:
+        return Path(cacert).read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise Refused(f"{cacert} cannot be read as a certificate: {getattr(error, 'strerror', error)}") from error
 
 
 def _sample(said: dict[str, Any], numbers: list[float]) -> Sample:

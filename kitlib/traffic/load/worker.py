@@ -53,7 +53,7 @@ class Load:
         self.idle: deque[Wire] = deque()
         self.open = 0
         self.waiting: deque[Request] = deque()
-        self.pending = 0
+        self.pending: set[Request] = set()  # due, and nothing known yet
         self.samples: list[list[float]] = []
         self.outcomes: dict[str, int] = {}
         self.who: dict[tuple[str, str], int] = {}
@@ -80,6 +80,8 @@ class Load:
         last = time.monotonic() + self.job["timeout"] + LINGER
         while self.pending and time.monotonic() < last:
             await asyncio.sleep(LINGER)
+        for request in list(self.pending):
+            self._note(request, "timeout", ("", ""), 0)
         for task in telling:
             task.cancel()
         self._tell()
@@ -112,7 +114,7 @@ class Load:
 
     def _send(self, request: Request) -> None:
         """All connections are opened, then used in turn: so a load reaches all Pods even if it is a light one."""
-        self.pending += 1
+        self.pending.add(request)
         if self.open < self.limit:
             self._connect(request)
             return
@@ -178,16 +180,16 @@ class Load:
         return made[1]
 
     def _done(self, wire: Wire, outcome: str, who: tuple[str, str]) -> None:
-        request: Request = wire.token
-        if request.timer is not None:
-            request.timer.cancel()
-        self._note(request, outcome, who, self.numbers.get(wire, 0))
+        ended: Request = wire.token
+        if ended.timer is not None:
+            ended.timer.cancel()
+        self._note(ended, outcome, who, self.numbers.get(wire, 0))
         if not wire.usable or outcome in ("closed", "reset", "timeout"):
             return  # it says goodbye itself
         if not self.keep:
             wire.close()
-        elif self.waiting:
-            self._ask(wire, self.waiting.popleft())
+        elif request := self._longest_waiting():
+            self._ask(wire, request)
         else:
             self.idle.append(wire)
 
@@ -199,8 +201,17 @@ class Load:
         self._next()
 
     def _next(self) -> None:
-        while self.waiting and self.open < self.limit:
-            self._connect(self.waiting.popleft())
+        while self.open < self.limit and (request := self._longest_waiting()):
+            self._connect(request)
+
+    def _longest_waiting(self) -> Request | None:
+        """Who has waited too long for a connection has given up."""
+        while self.waiting:
+            request = self.waiting.popleft()
+            if time.monotonic() - request.due < self.job["timeout"]:
+                return request
+            self._note(request, "timeout", ("", ""), 0)
+        return None
 
     def _too_late(self, wire: Wire) -> None:
         if wire.asking:
@@ -210,8 +221,10 @@ class Load:
     # -- what is told -------------------------------------------------------------------------------------------------
 
     def _note(self, request: Request, outcome: str, who: tuple[str, str], connection: int) -> None:
+        if request not in self.pending:
+            return  # its end is known already
+        self.pending.remove(request)
         now = time.monotonic()
-        self.pending -= 1
         self.samples.append([round(request.due - self.start, 5), round((now - request.since) * 1000, 3),
                              round((now - request.sent) * 1000, 3),
                              self.outcomes.setdefault(outcome, len(self.outcomes)),
