@@ -18,6 +18,7 @@ from kitlib.cluster.embedded import EmbeddedCluster
 from kitlib.cluster.home import ClusterDir
 from kitlib.cluster.interface import Settings
 from kitlib.runtime.oci import cgroups
+from kitlib.runtime.oci.leftovers import group_of
 
 pytestmark = [pytest.mark.needs("oci", "busybox"), pytest.mark.timeout(120)]
 
@@ -37,7 +38,7 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedCluster]:
     assert changes(before) == []
     made.delete()
     assert changes(before) == []
-    assert not list(cgroups.places(f"/{cgroups.TOP}"))
+    assert not list(cgroups.places(group_of(os.path.realpath(made.directory.runtime))))
 
 
 @pytest.fixture
