@@ -35,7 +35,8 @@ def _trees() -> list[str]:
     if is_unified():
         return [MOUNT]
     with os.scandir(MOUNT) as entries:
-        return [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
+        return [entry.path for entry in entries
+                if entry.is_dir(follow_symlinks=False) and os.path.exists(f"{entry.path}/cgroup.procs")]
 
 
 def places(group: str) -> Iterator[str]:

@@ -84,6 +84,14 @@ class OciRuntime(ProcessRuntime):
         """`asyncio.open_connection`, as seen from a node (or the fabric).  Raises OSError."""
         return await _connected(await self.open_socket(node), host, port, context)
 
+    async def check_pod_network(self, sandbox_id: str) -> str:
+        """What of a Pod's network is not as the plugins have left it (the CNI's CHECK); "" if all is."""
+        return await self._link.call("check_pod_network", sandbox=sandbox_id)
+
+    async def cni_versions(self, plugin: str) -> list[str]:
+        """Which versions of the CNI a plugin speaks (VERSION).  Raises RuntimeError_ if there is no such plugin."""
+        return await self._link.call("cni_versions", plugin=plugin)
+
     async def port_address(self, sandbox_id: str, port: int) -> tuple[str, int]:
         """To be dialled, not connected to from the host: the network is another one."""
         config = await self._sandbox(sandbox_id)

@@ -176,4 +176,4 @@ class OciContainer(Container):
             done(stderr.decode(errors="replace").strip() if code else "")
 
         self._engine.commands.run([*self._engine.runtime, "update", "--resources", "-", self.id], updated,
-                                  stdin=json.dumps(spec.resources(limits)).encode())
+                                  stdin=json.dumps(spec.resources(limits, update=True)).encode())

@@ -43,8 +43,8 @@ class OciDaemon(Daemon):
         self.commands = Commands(self.loop, self._children, self.network.fabric)
         self.network.use(self.commands)
         self._cni = Cni(self.commands, available.cni_directory(), f"{state}/cni")
-        runtime = (available.runtime_program(), "--root", f"{state}/runc")
-        self._engine = Engine(runtime, self.commands, self._children, f"{state}/images/described", group_of(state))
+        self._engine = Engine(_runtime(state), self.commands, self._children, f"{state}/images/described",
+                              group_of(state))
 
     def discover(self, low_ports: str) -> Isolation:
         """Nothing has to be tried: where something is missing, this daemon is not started (available.py)."""
@@ -88,6 +88,18 @@ class OciDaemon(Daemon):
             reply(identity)
 
         self._cni.add(sandbox.attachment, attached)
+
+    def do_check_pod_network(self, reply: Reply, sandbox: str) -> None:
+        place = self._sandbox(sandbox)
+        assert isinstance(place, OciSandbox)
+        if place.attachment is None:
+            reply("")
+        else:
+            self._cni.check(place.attachment, dict(place.result), lambda error, _: reply(error))
+
+    def do_cni_versions(self, reply: Reply, plugin: str) -> None:
+        self._cni.versions(plugin, lambda error, answer: reply(
+            Refused("NotFound", error) if error else answer.get("supportedVersions", [])))
 
     def tear_down(self, sandbox: Sandbox, done: Callable[[], None]) -> None:
         """Take it off the network and let its namespaces go.  Who comes while that happens waits for it."""
@@ -154,6 +166,17 @@ class OciDaemon(Daemon):
             reply([code, stdout.decode(errors="replace"), stderr.decode(errors="replace")])
 
         self.commands.run(argv, done, stdin=stdin.encode(), namespace=self.network.namespace(node))
+
+
+def _runtime(state: str) -> tuple[str, ...]:
+    """runc, or crun where that is what there is."""
+    program = available.runtime_program()
+    if not program.endswith("crun"):
+        return program, "--root", f"{state}/runc"
+    if not cgroups.is_unified() and os.path.isdir(f"{cgroups.MOUNT}/unified"):
+        # crun refuses hosts that have both versions of cgroups; from here only the first is to be seen.
+        syscalls.mount("none", f"{cgroups.MOUNT}/unified", "tmpfs", syscalls.MS_NOSUID, "mode=755,size=1m")
+    return program, "--cgroup-manager", "cgroupfs", "--root", f"{state}/runc"
 
 
 def _outcome(why: str) -> Any:

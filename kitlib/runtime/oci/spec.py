@@ -101,12 +101,16 @@ def _names(given: Iterable[str]) -> set[str]:
     return {name.upper() if name.upper().startswith("CAP_") else f"CAP_{name.upper()}" for name in given}
 
 
-def resources(limits: Mapping[str, int]) -> Object:
-    """Linux resources; what is 0 has no limit.  No swap beyond the memory, as in Kubernetes."""
-    cpu: Object = {"shares": limits["cpu_shares"] or 2, "period": limits["cpu_period"] or 100_000,
-                   "quota": limits["cpu_quota"] or -1}  # fmt: skip
+def resources(limits: Mapping[str, int], *, update: bool = False) -> Object:
+    """Linux resources; what is 0 has no limit.  No swap beyond the memory, as in Kubernetes.
+
+    update: of a running container; only there "no limit" has to be said.
+    """
+    cpu: Object = {"shares": limits["cpu_shares"] or 2, "period": limits["cpu_period"] or 100_000}
+    if limits["cpu_quota"] or update:
+        cpu["quota"] = limits["cpu_quota"] or -1
     memory = limits["memory_limit_in_bytes"] or -1
-    return {"cpu": cpu, "memory": {"limit": memory, "swap": memory}}
+    return {"cpu": cpu, "memory": {"limit": memory, "swap": memory} if memory > 0 or update else {}}
 
 
 def _bind(entry: Mapping[str, Any]) -> Object:
