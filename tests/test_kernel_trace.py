@@ -79,19 +79,18 @@ class Monitor:
     def events(self, ask: Callable[[], Any]) -> list[tuple[str, str, str]]:
         """(chain, rule, where it goes) of kube-proxy's rules, in order.  Asks until the kernel tells something."""
         deadline = time.monotonic() + 10
-        while not any("ip trace " in line and " packet: " in line for line in self._lines):
+        while sum("ip trace " in line and " packet: " in line for line in self._lines) < 2:   # then the first is over
             assert time.monotonic() < deadline, "the kernel traces nothing"
             ask()
             time.sleep(0.05)
-        time.sleep(0.1)
         self._process.terminate()
         self._process.wait()
         self._thread.join()
         found = [match for line in self._lines if (match := _EVENT.search(line.strip()))]
-        first = found[0][1]
-        again = [i for i, match in enumerate(found) if match[2] == "ip trace"]   # a SYN that was sent again
-        mine = found[:again[1]] if len(again) > 1 else found
-        return [(m[3], m[4].partition(' comment "')[0], m[5]) for m in mine if m[1] == first and m[2] != "ip trace"]
+        begins = [index for index, match in enumerate(found) if match[2] == "ip trace"]
+        first = found[begins[0]:begins[1] if len(begins) > 1 else None]
+        return [(match[3], match[4].partition(' comment "')[0], match[5]) for match in first[1:]
+                if match[1] == first[0][1]]
 
     def close(self) -> None:
         self._process.kill()

@@ -26,7 +26,7 @@ from .shell import CommandFailed, NodeShell
 log = logging.getLogger("kit")
 
 Object = dict[str, Any]
-APPLIED = ("iptables", "nftables", "userspace")   # ipvs: kernels here are built without it; it is read and walked only
+APPLIED = ("iptables", "nftables", "userspace")   # ipvs is read and walked only (modes.py)
 SYNC_DELAY = 0.005
 RESYNC_SECONDS = 30.0
 RETRY_SECONDS = (0.2, 1.0, 5.0, 30.0)
