@@ -112,6 +112,11 @@ def test_process_1_told_to_end_takes_the_pods_processes_with_it() -> None:
         app = await container(pods, sandbox, "app", "sleep 60", pid_mode=SHARED)
         await said(pods, app, "kill", "1")
         assert (await pods.ended(app)).exit_code == 137
+        again = await container(pods, sandbox, "again", "sleep 60", pid_mode=SHARED)  # with a new process 1
+        assert "/pause" in await said(pods, again, "ps", "-o", "pid,args")
+        await said(pods, again, "kill", "1")
+        assert (await pods.ended(again)).exit_code == 137
+        await pods.runtime.stop_pod_sandbox(sandbox)  # nothing to end any more, and no complaint
 
     run(scenario)
 

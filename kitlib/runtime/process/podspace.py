@@ -17,7 +17,9 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import os
+import select
 import signal
 import socket
 from typing import NoReturn
@@ -38,13 +40,16 @@ class PodSpace:
     def __init__(self, isolation: Isolation, directory: str, kinds: tuple[str, ...] = ("ipc", "uts")) -> None:
         self._isolation, self.directory, self._kinds = isolation, directory, kinds
         self._kept: dict[str, int] = {}
-        self._pause = 0
+        self._pause = -1  # a pidfd (Linux 5.3): its number might be another process's by now
 
     def joined(self, *, share_pids: bool) -> dict[str, int]:
         """Descriptors of the namespaces that are there already.  Raises OSError if there can be no `pause`."""
         if not self._isolation.namespaces:
             return {}
-        if share_pids and not self._pause:
+        if share_pids and not self._is_paused():
+            self._end_pause()
+            if self._isolation.user_namespace:  # only with a new user namespace may a user make a PID namespace
+                self._let_go()
             self.start_pause()
         return {name: fd for name, fd in self._kept.items() if share_pids or name != "pid"}
 
@@ -61,14 +66,31 @@ class PodSpace:
 
     def close(self) -> None:
         """The Pod ends: with `pause` goes whatever is left in its PID namespace."""
-        if self._pause:
-            os.kill(self._pause, signal.SIGKILL)  # reaped by the daemon, like all its children
-            self._pause = 0
+        self._end_pause()
+        self._let_go()
+        with contextlib.suppress(FileNotFoundError):
+            os.rmdir(self.directory)
+
+    def _let_go(self) -> None:
         for fd in self._kept.values():
             os.close(fd)
         self._kept.clear()
-        with contextlib.suppress(FileNotFoundError):
-            os.rmdir(self.directory)
+
+    def _is_paused(self) -> bool:
+        """Whether process 1 is there: one of the Pod's own may have told it to end, and all of them ended with it."""
+        if self._pause < 0:
+            return False
+        poll = select.poll()
+        poll.register(self._pause, select.POLLIN)
+        return not poll.poll(0)
+
+    def _end_pause(self) -> None:
+        if self._pause >= 0:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._pause, signal.SIGKILL)  # reaped by the daemon, like all its children
+            os.close(self._pause)
+            os.close(self._kept.pop("pid"))
+            self._pause = -1
 
     def start_pause(self) -> None:
         """Raises OSError."""
@@ -94,10 +116,10 @@ class PodSpace:
         with ours:
             report = ours.recv(1000).decode()
         if report != "ready":
-            raise OSError(f"the Pod's process 1 does not start: {report}")
+            raise OSError(errno.EAGAIN, f"the Pod's process 1 does not start: {report}")
         self.remember(pid)
         self._kept["pid"] = os.open(f"/proc/{pid}/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
-        self._pause = pid
+        self._pause = os.pidfd_open(pid)
 
 
 def _pause(directory: str, channel: socket.socket) -> NoReturn:
