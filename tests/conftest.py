@@ -27,9 +27,16 @@ def pytest_report_header() -> list[str]:
     return needs.header()
 
 
+# What is done beside the rest: it asks nothing of the machine but a kernel and a browser, so neither side sees the
+# other.  Everything else stays in one process: those tests look at the whole machine (mounts, links, Docker).
+CHAPTERS = ("test_labs.py", "test_notebooks.py", "test_jupyterlab.py", "test_grade_class.py", "test_grading_units.py")
+
+
 @pytest.hookimpl(trylast=True)  # after -k and -m
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     needs.leave_out(config, items)
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group("chapters" if item.path.name in CHAPTERS else "rest"))
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
