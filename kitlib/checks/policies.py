@@ -19,7 +19,7 @@ from kitlib.traffic.attempts import CONNECTED, REFUSED, TIMEOUT, default_contain
 Way = tuple[str, str, int]
 Object = dict[str, Any]
 POLICIES = "networkpolicies.networking.k8s.io"
-PATIENCE = (0.4, 1.0, 3.0)  # seconds a connection has, in each round
+PATIENCE = (0.4, 1.0, 2.0)  # seconds a connection has, in each round
 _LOOK_UP = "import socket, sys; print(socket.gethostbyname(sys.argv[1]))"
 
 

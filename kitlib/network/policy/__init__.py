@@ -10,7 +10,7 @@ API and hands over what has changed.
 The rules in one breath: a Pod that no policy selects talks to everybody.  The first policy that selects it *isolates*
 it in the directions the policy names; from then on only what some policy allows gets through.  Policies are a union:
 there is no order and no "deny" rule.  A connection must be allowed twice, by its source's egress and by its
-destination's ingress.  Replies belong to the connection.
+destination's ingress.  Replies belong to the connection, and what is connected when a policy changes goes on.
 
 What a policy does not touch: a Pod and itself, a Pod and its own node (so the kubelet's probes always arrive), and
 Pods with hostNetwork.

@@ -11,7 +11,8 @@ very same socket, with all options the program has set on it.  Binding it to the
 
 When no duplicate is there any more, pidfd_getfd fetches one; where that is refused (Docker's default profile) the
 address in the program's memory is changed and the call goes on.  This is no security boundary: a program could change
-its memory meanwhile.  It decides who one *is*, not what one may do.
+its memory meanwhile.  What NetworkPolicies deny (gate.py) is kept from programs that behave, not from somebody who
+attacks this machine.
 
 Source: man seccomp_unotify(2); linux/seccomp.h.
 """
