@@ -9,13 +9,13 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Sequence
 from typing import Any
 
 from kitlib.book import session
 from kitlib.cluster.errors import KitError
 from kitlib.cluster.reachability import Reachability
 from kitlib.objects.errors import StatusError
-from kitlib.traffic.attempts import attempts
 from kitlib.traffic.attempts import measure as try_all
 from kitlib.views.policy_figure import PolicyFigure
 
@@ -55,21 +55,25 @@ def policy(*namespaces: str, source: str = "", to: str = "", port: int = 0, meas
 _WORDS = {"connected": "passes", "refused": "passes, and is refused: nobody listens there", "timeout": "times out"}
 
 
-def reach(source: str, *targets: str, seconds: float = 0.5) -> None:
-    """Try connections from inside a Pod and print what becomes of each.
+def reach(sources: str | Sequence[str], *targets: str, seconds: float = 0.5) -> None:
+    """Try connections from inside a Pod, or several, side by side, and print what becomes of each.
 
-    source: "client" or "team/client".  targets: "web:8080", "team/web:8080", "10.0.0.2:80".  Raises KitError.
+    sources: "client", "team/client", or a list of them.  targets: "web:8080", "team/web:8080", "10.0.0.2:80".  Raises
+    KitError.
     """
     client, own = session._cluster().client("kit-policy"), session._namespace()
-    namespace, _, pod = source.rpartition("/")
-    addresses = {target: f"{_address(client, own, target.rpartition(':')[0])}:{target.rpartition(':')[2]}"
-                 for target in targets}
-    try:
-        found = attempts(client, namespace or own, pod, addresses.values(), seconds=seconds)
-    except (StatusError, ValueError) as error:
-        raise KitError(f"{source} cannot try: {error}") from None
-    for target, address in addresses.items():
-        print(f"{source} → {target}: {_WORDS.get(found[address], found[address])}")
+    chosen = [sources] if isinstance(sources, str) else list(sources)
+    places = {target: (_address(client, own, target.rpartition(":")[0]), target.rpartition(":")[2])
+              for target in targets}
+    cells = [{"from": source if "/" in source else f"{own}/{source}", "ip": ip, "port": port, "protocol": "TCP"}
+             for source in chosen for ip, port in places.values()]
+    found = try_all(client, cells, seconds=seconds)
+    ways = [(source, target) for source in chosen for target in targets]
+    for (source, target), cell in zip(ways, cells, strict=True):
+        outcome = found[cell["from"], f"{cell['ip']}:{cell['port']}"]
+        if outcome.startswith("unknown"):
+            raise KitError(f"{source} cannot try: {outcome.removeprefix('unknown: ')}")
+        print(f"{source} → {target}: {_WORDS.get(outcome, outcome)}")
 
 
 def _address(client: Any, own: str, place: str) -> str:

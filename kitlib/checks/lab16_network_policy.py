@@ -189,7 +189,7 @@ def dns_trap(world: World) -> None:
         ("clerk", "web", HTTP): "The rule that leads to web has to stay: app=web, port 8080. And web's own policy, "
                                 "web-door, too: it takes both.",
         ("clerk", MONITOR, HTTP): wide, ("clerk", INTERN, HTTP): wide})  # fmt: skip
-    name = f"web.{world.namespace}.svc.cluster.local"
+    name = f"web.{world.namespace}.svc.cluster.local."  # with the last dot it is asked once
     if not world.eventually(lambda: resolves(world, "clerk", name), within=3.0):
         raise Wrong("clerk still finds no names", _dns_hint(rules), expected=name, actual="no answer")
     if any(not rule.get("to") for rule in rules):
@@ -258,7 +258,7 @@ def shop(world: World) -> None:
     hints[front, store, HTTP] = "front may speak to back, not to store: a rule for everybody's egress is too wide."
     hints[IMPOSTOR, front, HTTP] = "A monitor that is not of ops got in. Remember exercise 5."
     prove(world, passing, inside + outside, hints)
-    if not world.eventually(lambda: resolves(world, front, f"back.{SHOP}.svc.cluster.local"), within=3.0):
+    if not world.eventually(lambda: resolves(world, front, f"back.{SHOP}.svc.cluster.local."), within=3.0):
         raise Wrong("front does not find back by its name", "The trap of exercise 8: who may not speak to anybody may "
                     "not ask for names either.", expected=f"back.{SHOP}", actual="no answer")
 
