@@ -25,10 +25,10 @@ from typing import BinaryIO
 
 from kitlib.images import compression
 from kitlib.images.errors import ImageError
+from kitlib.runtime import inroot
 
 PREFIX, OPAQUE = ".wh.", ".wh..wh..opq"
 MOST_ENTRIES, MOST_BYTES = 2_000_000, 64 << 30
-_LINKS = 40
 _XATTR = "SCHILY.xattr."
 _DEVICES = (tarfile.CHRTYPE, tarfile.BLKTYPE)
 
@@ -205,27 +205,11 @@ class _Application:
 
     def _inside(self, path: str) -> str:
         """Where a directory of the image lies: symbolic links on the way lead where they lead *in the image*."""
-        waiting = [part for part in reversed(path.split("/")) if part]
-        found, links = "", 0
-        while waiting:
-            part = waiting.pop()
-            if part in ("", "."):
-                continue
-            if part == "..":
-                found = posixpath.dirname(found)
-                continue
-            place = f"{self._root}{found}/{part}"
-            if not os.path.islink(place):
-                found = f"{found}/{part}"
-                continue
-            links += 1
-            if links > _LINKS:
-                raise ImageError(f"entry below {path!r} goes through a circle of links")
-            target = os.readlink(place)
-            if target.startswith("/"):
-                found = ""
-            waiting += [p for p in reversed(target.split("/")) if p]
-        return self._root + found
+        try:
+            found = inroot.follow(path, lambda step: inroot.readlink(f"{self._root}/{step}"))
+        except OSError as error:
+            raise ImageError(f"entry below {path!r} goes through a circle of links") from error
+        return f"{self._root}/{found}" if found else self._root
 
 
 def _remove(place: str) -> None:

@@ -10,12 +10,12 @@ Source: Linux, Documentation/filesystems/overlayfs.rst.
 from __future__ import annotations
 
 import os
-import posixpath
 import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-_LINKS = 40
+from kitlib.runtime import inroot
+
 _OPAQUE_MARKS = ("trusted.overlay.opaque", "user.overlay.opaque")
 
 
@@ -70,28 +70,11 @@ class Merged:
 
     def resolve(self, path: str, *, last: bool = True) -> str:
         """The same path with its symbolic links followed (last: also that of its last part), inside the tree."""
-        waiting = [part for part in reversed(path.split("/")) if part not in ("", ".")]
-        seen, links = "", 0
-        while waiting:
-            part = waiting.pop()
-            if part in ("", "."):
-                continue
-            if part == "..":
-                seen = posixpath.dirname(seen)
-                continue
-            step = f"{seen}/{part}" if seen else part
+        def target(step: str) -> str | None:
             place = self.find(step)
-            if place is None or not place.is_symlink() or (not waiting and not last):
-                seen = step
-                continue
-            links += 1
-            if links > _LINKS:
-                raise OSError(f"{path}: too many levels of symbolic links")
-            target = os.readlink(place)
-            if target.startswith("/"):
-                seen = ""
-            waiting += [p for p in reversed(target.split("/")) if p]
-        return seen
+            return None if place is None else inroot.readlink(str(place))
+
+        return inroot.follow(path, target, last=last)
 
     def walk(self, path: str) -> Iterator[tuple[str, Path]]:
         """Every path below one, directories before what is in them: (path, where it lies)."""

@@ -27,6 +27,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from kitlib.runtime import inroot
 from kitlib.runtime.elf import is_static
 from kitlib.runtime.process import overlay, rootfs
 
@@ -34,7 +35,6 @@ _INIT = "/.kit/busybox"
 # Descriptor 3 is the pipe on which the end is told.  What a shell says of a killed child is not the program's output.
 _SCRIPT = 'unset PROOT_TMP_DIR; exec 4>&2 2>/dev/null; (exec "$@" 2>&4 3>&- 4>&-); code=$?; echo $code >&3; exit $code'
 _SYSTEM = ("/proc", "/sys", "/dev")
-_LINKS = 40
 
 
 def find_proot() -> str:
@@ -114,26 +114,7 @@ class ProotView:
         A relative path counts from where the container began: where a program has gone since, only proot knows.
         """
         path = posixpath.join(self._spec["cwd"], path)
-        waiting = [part for part in reversed(path.split("/")) if part not in ("", ".")]
-        seen, links = "/", 0
-        while waiting:
-            part = waiting.pop()
-            if part == "..":
-                seen = posixpath.dirname(seen)
-                continue
-            step = posixpath.join(seen, part)
-            try:
-                target = os.readlink(self._place(step))
-            except OSError:
-                seen = step
-                continue
-            links += 1
-            if links > _LINKS:
-                raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
-            if target.startswith("/"):
-                seen = "/"
-            waiting += [p for p in reversed(target.split("/")) if p not in ("", ".")]
-        return self._place(seen)
+        return self._place("/" + inroot.follow(path, lambda step: inroot.readlink(self._place(f"/{step}"))))
 
     def _place(self, path: str) -> str:
         """The same for a path whose directories are no links."""
