@@ -32,11 +32,12 @@ def pytest_report_header() -> list[str]:
 CHAPTERS = ("test_labs.py", "test_notebooks.py", "test_jupyterlab.py", "test_grade_class.py", "test_grading_units.py")
 
 
-@pytest.hookimpl(trylast=True)  # after -k and -m
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    needs.leave_out(config, items)
-    for item in items:
+@pytest.hookimpl(hookwrapper=True, tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Iterator[None]:
+    for item in items:  # before xdist looks at it
         item.add_marker(pytest.mark.xdist_group("chapters" if item.path.name in CHAPTERS else "rest"))
+    yield
+    needs.leave_out(config, items)  # after -k and -m
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

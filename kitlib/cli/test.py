@@ -34,6 +34,7 @@ def run_test(arguments: argparse.Namespace) -> int | None:
     needs = importlib.import_module("needs")
     if not arguments.arguments or needs.nothing_may_be_left_out():
         needs.provide()
-    whole = [] if arguments.arguments else ["-n", "2", "--dist", "loadgroup"]  # tests/conftest.py says which two
+    # tests/conftest.py says which two
+    whole = [] if arguments.arguments else ["-n", "2", "--dist", "loadgroup", "--durations=30"]
     os.execv(sys.executable, [sys.executable, "-m", "pytest", *whole, *arguments.arguments])
     raise AssertionError("execv does not return")
