@@ -11,6 +11,7 @@ import itertools
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import needs
 import pytest
@@ -32,12 +33,21 @@ def pytest_report_header() -> list[str]:
 CHAPTERS = ("test_labs.py", "test_notebooks.py", "test_jupyterlab.py", "test_grade_class.py", "test_grading_units.py")
 
 
-@pytest.hookimpl(hookwrapper=True, tryfirst=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Iterator[None]:
-    for item in items:  # before xdist looks at it
-        item.add_marker(pytest.mark.xdist_group("chapters" if item.path.name in CHAPTERS else "rest"))
-    yield
-    needs.leave_out(config, items)  # after -k and -m
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """With `-n 2` (as `kit test` runs the whole suite): the chapters in one process, everything else in the other."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class TwoGroups(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return "chapters" if Path(nodeid.partition("::")[0]).name in CHAPTERS else "rest"
+
+    return TwoGroups(config, log)
+
+
+@pytest.hookimpl(trylast=True)  # after -k and -m
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    needs.leave_out(config, items)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

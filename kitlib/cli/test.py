@@ -35,6 +35,6 @@ def run_test(arguments: argparse.Namespace) -> int | None:
     if not arguments.arguments or needs.nothing_may_be_left_out():
         needs.provide()
     # tests/conftest.py says which two
-    whole = [] if arguments.arguments else ["-n", "2", "--dist", "loadgroup", "--durations=30"]
+    whole = [] if arguments.arguments else ["-n", "2", "--durations=30"]
     os.execv(sys.executable, [sys.executable, "-m", "pytest", *whole, *arguments.arguments])
     raise AssertionError("execv does not return")
