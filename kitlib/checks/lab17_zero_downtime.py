@@ -37,6 +37,7 @@ PREDICTIONS: dict[str, tuple[str, str]] = {
 }
 START = 0.4  # seconds: START_DELAY of naive and ready
 BY_CHANCE = 3  # requests that keep-alive may cost
+CROSSING = 8  # the same with fifty connections, half of them idle and closed at once; who is rude loses about twenty
 LAG = 0.5  # seconds that the endpoints lag behind in exercise 5
 HEARD = 0.5  # seconds within which every connection of the load has had its turn, and an answer
 AT_THE_DOOR = ("refused", "unreachable")  # not accepted at all: that is the endpoints' lag, exercise 5
@@ -101,7 +102,7 @@ def measure_failure(world: World) -> None:
     if given["hole"] > 20:
         raise Wrong("a hole of more than 20 seconds", "Seconds, not milliseconds, and only the time between the first "
                     "lost request and the last: `sample.due`.", expected=f"about {hole:.1f}", actual=given["hole"])
-    if not hole / 2.5 <= given["hole"] <= hole * 2.5:
+    if not hole / 2.5 <= given["hole"] <= max(hole * 2.5, hole + 0.75):
         raise Wrong("the hole was not that long", "From when the first lost request was due until the last one was "
                     "due: `sample.due` of the samples that are not `ok`. The whole load lasted longer than the hole.",
                     expected=f"about {hole:.1f} s", actual=f"{given['hole']:.2f} s")
@@ -146,7 +147,7 @@ def finish_work(world: World) -> None:
     name, report = end_one(world, "polite", rps=200, connections=50)
     _measured(world, "polite", report)
     begun = sum(count for kind, count in report.errors.items() if kind not in AT_THE_DOOR)
-    if begun <= BY_CHANCE:
+    if begun <= CROSSING:
         return
     lost = f"when Pod {name} ended, {begun} requests were lost that it had accepted"
     if _pre_stop(polite):
@@ -215,8 +216,9 @@ def say_goodbye(world: World) -> None:
                     actual={"DRAIN": env(calm, "DRAIN"), "terminationGracePeriodSeconds": _grace(calm)})
     available(world, "calm", 2)
     name, report = end_one(world, "calm", rps=300, connections=30)
-    if 0 < report.lost <= BY_CHANCE:  # a busy machine is not the learner's fault; twice in a row it is
-        name, report = end_one(world, "calm", rps=300, connections=30)
+    for _ in range(2):
+        if 0 < report.lost <= BY_CHANCE:  # a busy machine is not the learner's fault; three times in a row it is
+            name, report = end_one(world, "calm", rps=300, connections=30)
     _measured(world, "calm", report)
     told = _moment(report, name, "terminating")
     gone = _moment(report, name, "gone")

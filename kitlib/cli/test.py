@@ -1,4 +1,4 @@
-"""`kit test`: the whole suite, as CI runs it, in two processes.  What follows is pytest's: `kit test -k store -x`.
+"""`kit test`: the whole suite, as CI runs it.  What follows is pytest's: `kit test -k store -x`.
 
 What tests need besides Python's packages (a browser, say) stands in tests/needs.py.  The whole suite, run by
 root on Debian or Ubuntu, installs it; else the tests that need it are left out, and pytest's first lines say which.
@@ -34,7 +34,6 @@ def run_test(arguments: argparse.Namespace) -> int | None:
     needs = importlib.import_module("needs")
     if not arguments.arguments or needs.nothing_may_be_left_out():
         needs.provide()
-    # tests/conftest.py says which two
-    whole = [] if arguments.arguments else ["-n", "2", "--durations=30"]
+    whole = [] if arguments.arguments else ["--durations=30"]
     os.execv(sys.executable, [sys.executable, "-m", "pytest", *whole, *arguments.arguments])
     raise AssertionError("execv does not return")
