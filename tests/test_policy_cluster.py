@@ -15,7 +15,7 @@ from support import Kubectl, busybox, deployment, eventually, pod
 
 from kitlib.cluster.embedded import EmbeddedCluster
 
-WAIT = 1  # seconds a client waits for an answer
+WAIT = 2  # seconds a client waits for an answer
 
 
 def _echo(**more: Any) -> dict[str, Any]:
@@ -57,7 +57,7 @@ class Town:
     def reaches(self, source: str, place: str, must: bool, namespace: str = "") -> None:
         """It becomes so within a moment (the API is asynchronous), and a denial is a time-out, never a refusal."""
         wanted = "answered" if must else "timed out"
-        eventually(lambda: self.get(source, f"http://{place}/", namespace) == wanted, 15)
+        eventually(lambda: self.get(source, f"http://{place}/", namespace) == wanted, 30)
 
 
 @pytest.fixture
