@@ -154,7 +154,7 @@ def test_cidr_ports_and_ranges(town: Town) -> None:
 
 def test_a_pod_is_isolated_from_its_first_instruction(town: Town) -> None:
     town.policy("deny", ALL, egress=[])
-    script = f"wget -q -O- -T 1 http://{town.web}:8080/ > /dev/null && echo open || echo closed"
+    script = f"wget -q -O- -T 1 http://{town.web}:8080/ > /dev/null 2>&1 && echo open || echo closed"
     town.apply(*(pod(f"early-{i}", busybox(script), restartPolicy="Never") for i in range(5)))
     town.kubectl("wait", "pod", *(f"early-{i}" for i in range(5)), "--timeout=30s",
                  "--for=jsonpath={.status.phase}=Succeeded")
