@@ -15,6 +15,7 @@ import yaml
 
 from kitlib.cli.main import COMMANDS
 from kitlib.cluster.embedded import EmbeddedCluster
+from kitlib.cluster.home import ClusterDir
 
 
 class Kit:
@@ -219,3 +220,15 @@ def test_a_bug_in_kit_is_one_sentence_too(empty: Kit, tmp_path: Path) -> None:
     assert (code, sentence) == (70, "kit: this is a bug in kit: ZeroDivisionError: oops (KIT_DEBUG=1 shows where)")
     empty.env["KIT_DEBUG"] = "1"
     assert "Traceback" in empty.run("env").stderr
+
+
+@pytest.mark.parametrize("command", [("rules",), ("walk", "web"), ("policy",), ("flow", "rs/web"), ("timeline", "web")],
+                         ids=lambda command: command[0])
+def test_a_cluster_that_never_came_up_is_no_bug_in_kit(empty: Kit, tmp_path: Path, command: tuple[str, ...]) -> None:
+    made = ClusterDir("late", tmp_path)
+    made.create()
+    made.config.write_text("{}")
+    empty.env["KUBECONFIG"] = str(made.kubeconfig)  # `eval "$(kit env)"` has said so, and nobody has written it yet
+    assert empty.refusal(*command, "--name", "late") == empty.refusal(*command)
+    code, sentence = empty.refusal(*command)
+    assert (code, sentence) == (3, 'kit: Cluster "late" is not running; `kit up --name late` starts it.')

@@ -52,12 +52,8 @@ def reach(world: World, url: str, wanted: str, hint: str, **options: Any) -> Ans
 
 
 def find_ingress(world: World, name: str) -> dict[str, Any]:
-    found = world.get(INGRESSES, name)
-    if found is None:
-        raise Wrong(f"there is no Ingress {name!r} in namespace {world.namespace}",
-                    f"`kubectl get ingress` shows those there are. Is `metadata.name` {name!r}? What did `apply` say?",
-                    expected=name, actual=[each["metadata"]["name"] for each in world.list(INGRESSES)])
-    return found
+    return world.find("Ingress", INGRESSES, name, "`kubectl get ingress` shows those there are. "
+                      f"Is `metadata.name` {name!r}? What did `apply` say?")
 
 
 def served(world: World, name: str) -> dict[str, Any]:

@@ -32,11 +32,8 @@ WRITERS = {
 
 def _replicaset(world: World, name: str, *, replicas: int | None = None) -> dict:
     """The ReplicaSet, with the number of replicas it should ask for."""
-    found = world.get(RS, name)
-    if found is None:
-        raise Wrong(f"there is no ReplicaSet {name!r} in namespace {world.namespace}",
-                    f"Look at `kubectl get rs`. Was the manifest applied, and is `metadata.name` {name!r}?",
-                    expected=name, actual=[rs["metadata"]["name"] for rs in world.list(RS)])
+    found = world.find("ReplicaSet", RS, name, "Look at `kubectl get rs`. Was the manifest applied, and is "
+                       f"`metadata.name` {name!r}?")
     wanted = found["spec"]["replicas"]
     if replicas is not None and wanted != replicas:
         raise Wrong(f"ReplicaSet {name} asks for {wanted} Pods", "`spec.replicas` is the number to change.",

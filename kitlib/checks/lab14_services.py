@@ -42,11 +42,8 @@ WORK = {
 # -- looking ---------------------------------------------------------------------------------------------------------
 
 def _service(world: World, name: str) -> dict[str, Any]:
-    found = world.get(SERVICES, name)
-    if found is None:
-        raise Wrong(f"there is no Service {name!r}", "What did kubectl say to your command? `kubectl get services` "
-                    "shows what is there.", expected=name, actual=[s["metadata"]["name"] for s in world.list(SERVICES)])
-    return found
+    return world.find("Service", SERVICES, name, "What did kubectl say to your command? `kubectl get services` shows "
+                      "what is there.")
 
 
 def _names(world: World, app: str) -> set[str]:

@@ -26,12 +26,8 @@ PATIENCE = 8.0
 
 def deployment(world: World, name: str) -> Object:
     """The Deployment.  Raises Wrong if there is none."""
-    found = world.get(DEPLOYMENTS, name)
-    if found is None:
-        raise Wrong(f"there is no Deployment {name!r} in namespace {world.namespace}",
-                    f"Run the cell that applies it. Did the API server refuse it? Is `metadata.name` {name!r}?",
-                    expected=name, actual=[d["metadata"]["name"] for d in world.list(DEPLOYMENTS)])
-    return found
+    return world.find("Deployment", DEPLOYMENTS, name, "Run the cell that applies it. Did the API server refuse it? "
+                      f"Is `metadata.name` {name!r}?")
 
 
 def container(obj: Object) -> Object:

@@ -49,6 +49,14 @@ class World:
                 return None
             raise
 
+    def find(self, kind: str, resource: str, name: str, hint: str) -> Object:
+        """What the learner was to make.  If it is not there, raises Wrong with the names of those there are."""
+        found = self.get(resource, name)
+        if found is None:
+            raise Wrong(f"there is no {kind} {name!r} in namespace {self.namespace}", hint, expected=name,
+                        actual=[each["metadata"]["name"] for each in self.list(resource)])
+        return found
+
     def list(self, resource: str, selector: str = "") -> Objects:
         return self.client.list(resource, self.namespace, label_selector=selector)["items"]
 

@@ -53,7 +53,10 @@ def namespace_of(arguments: argparse.Namespace) -> str:
         return "default"
     from kitlib.client.kubeconfig import load
 
-    return load().namespace
+    try:
+        return load().namespace
+    except FileNotFoundError:  # to kubectl, too, a file that is not there is an empty one
+        return "default"
 
 
 def print_json(value: Any) -> None:

@@ -9,11 +9,10 @@
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kitlib.cli.common import Commands, command, note, print_json
+from kitlib.cli.common import Commands, cluster_of, command, namespace_of, note, print_json
 from kitlib.cluster.errors import EXIT_FAILED, UsageError
 
 if TYPE_CHECKING:
@@ -32,18 +31,12 @@ def register(commands: Commands) -> None:
 
 
 def run_policy(arguments: argparse.Namespace) -> int | None:
-    from kitlib.client.kubeconfig import load
-    from kitlib.cluster.context import connect
-    from kitlib.cluster.embedded import EmbeddedCluster
-    from kitlib.cluster.find import find
     from kitlib.cluster.reachability import Reachability
 
     if bool(arguments.source) != bool(arguments.destination):
         raise UsageError("--from and --to belong together; without both the whole matrix is shown.")
-    named = arguments.name or not os.environ.get("KUBECONFIG")
-    cluster = EmbeddedCluster(find(arguments.name)) if named else connect()
-    namespaces = arguments.namespace or [load().namespace if os.environ.get("KUBECONFIG") else "default"]
-    client = cluster.client("kit-policy")
+    client = cluster_of(arguments).client("kit-policy")
+    namespaces = arguments.namespace or [namespace_of(arguments)]
     look = Reachability(client, namespaces[0])
     if arguments.source:
         return _explain(look, arguments)

@@ -13,11 +13,10 @@ The rules are computed from the API's Services and EndpointSlices, so every mode
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kitlib.cli.common import Commands, command, note, print_json
+from kitlib.cli.common import Commands, cluster_of, command, namespace_of, note, print_json
 
 if TYPE_CHECKING:
     from kitlib.cluster.dataplane import Dataplane
@@ -79,13 +78,6 @@ def run_walk(arguments: argparse.Namespace) -> int | None:
 
 def _dataplane(arguments: argparse.Namespace) -> Dataplane:
     """Of the cluster that is meant: one of ours by name, else $KUBECONFIG's, whoever made it."""
-    from kitlib.client.kubeconfig import load
-    from kitlib.cluster.context import connect
     from kitlib.cluster.dataplane import Dataplane
-    from kitlib.cluster.embedded import EmbeddedCluster
-    from kitlib.cluster.find import find
 
-    named = arguments.name or not os.environ.get("KUBECONFIG")
-    cluster = EmbeddedCluster(find(arguments.name)) if named else connect()
-    namespace = arguments.namespace or (load().namespace if os.environ.get("KUBECONFIG") else "default")
-    return Dataplane(cluster.client("kit-rules"), namespace)
+    return Dataplane(cluster_of(arguments).client("kit-rules"), namespace_of(arguments))

@@ -45,6 +45,7 @@ from kitlib.cluster.power import Power
 from kitlib.cluster.proxymode import choose
 from kitlib.cluster.readdress import readdress
 from kitlib.network.addresses import NoFreeSlice, Slice, lease_slice
+from kitlib.network.sockets import bound
 from kitlib.node.connector import KubeletConnector
 from kitlib.objects.clock import SystemClock
 from kitlib.store import Store
@@ -200,7 +201,7 @@ class Assembly:
         """The port of last time if it is free: open terminals keep working across `kit down` and `kit up`."""
         port = self.config["port"]
         try:
-            return networks.bound(socket.socket(), HOST, port)
+            return bound(socket.socket(), HOST, port)
         except OSError as error:
             if error.errno not in (errno.EADDRINUSE, errno.EACCES):
                 raise
@@ -209,7 +210,7 @@ class Assembly:
                 raise CannotStart(f"Port {port} of {HOST} {why}; leave --port away, or give another one.") from error
             self.notes.append(f"Port {port}, which this cluster had before, is taken; it listens on another one now, "
                               f"and its kubeconfig says so.")
-            return networks.bound(socket.socket(), HOST, 0)
+            return bound(socket.socket(), HOST, 0)
 
     def state(self) -> dict[str, Any]:
         """What run/state.json tells the outside."""

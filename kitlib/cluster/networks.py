@@ -23,6 +23,7 @@ from kitlib.network.kernel.shell import NodeShell
 from kitlib.network.kubeproxy import KubeProxy
 from kitlib.network.policy.model import World
 from kitlib.network.proxy.client import ProxyProcess
+from kitlib.network.sockets import bound
 from kitlib.objects.clock import Clock
 from kitlib.runtime.cri import RuntimeError_
 from kitlib.runtime.oci.client import OciRuntime, Ran
@@ -193,19 +194,6 @@ class OwnNetwork:
     async def close(self) -> None:
         if self._rules is not None:
             await self._rules.close()
-
-
-def bound(made: socket.socket, address: str, port: int) -> socket.socket:
-    """Bind a new socket, or close it and raise OSError."""
-    try:
-        if made.type == socket.SOCK_STREAM:  # what a killed predecessor left in TIME_WAIT
-            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        made.setblocking(False)
-        made.bind((address, port))
-    except OSError:
-        made.close()
-        raise
-    return made
 
 
 async def make(slice_: Slice, helpers: Any, mode: str) -> ClusterNetwork:

@@ -20,6 +20,7 @@ from typing import Any
 
 from ...client.informer import Informer
 from ...objects import lowports
+from .. import sockets
 from . import message
 from .message import CNAME, SERVFAIL, A, Malformed, Query, Record
 from .zone import DOMAIN, Result, Zone, build
@@ -162,16 +163,7 @@ async def _forward_tcp(data: bytes, server: Address) -> bytes:
 
 async def _listen_here(address: str, port: int, kind: int) -> socket.socket:
     """A bound socket of this machine's network."""
-    made = socket.socket(socket.AF_INET, kind)
-    try:
-        if kind == socket.SOCK_STREAM:
-            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        made.setblocking(False)
-        made.bind((address, port))
-    except OSError:
-        made.close()
-        raise
-    return made
+    return sockets.bound(socket.socket(socket.AF_INET, kind), address, port)
 
 
 class DnsServer:
