@@ -42,7 +42,7 @@ def test_each_pod_has_an_address_of_its_own_that_answers(kubectl: Kubectl) -> No
     assert len(set(pods.values())) == 3
     for name, address in pods.items():
         assert ipaddress.ip_address(address) in ipaddress.ip_network("127.64.0.0/10")
-        assert name in eventually(lambda a=address: fetch(a, 8080))
+        assert eventually(lambda a=address: _answers(a, 8080)) == name
 
 
 def test_a_service_spreads_its_connections_over_all_pods(kubectl: Kubectl) -> None:
