@@ -35,10 +35,7 @@ CHAPTERS = ("test_labs.py", "test_notebooks.py", "test_jupyterlab.py", "test_gra
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """With `-n 2`, for who is in a hurry: the chapters in one process, everything else in the other.
-
-    Chapters measure time, so on a small machine they judge more fairly one after the other, as CI runs them.
-    """
+    """With `-n 2`, as `kit test` runs the whole suite: the chapters in one process, everything else in the other."""
     from xdist.scheduler import LoadScopeScheduling
 
     class TwoGroups(LoadScopeScheduling):

@@ -42,6 +42,14 @@ def below(pid: int) -> Iterator[int]:
         yield from below(int(child))
 
 
+def program_of(pid: int) -> bytes:
+    """What the process runs; nothing, if it has ended meanwhile."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[0]
+    except OSError:
+        return b""
+
+
 def helpers(cluster: EmbeddedCluster) -> dict[str, int]:
     return cluster.directory.read_state()["helpers"]
 
@@ -145,8 +153,7 @@ def test_a_death_in_the_middle_of_starting_and_stopping_loses_no_pod_and_orphans
     assert len({address for address, _ in found.values()}) == 25
 
     def one_process_each() -> bool:
-        lines = [Path(f"/proc/{pid}/cmdline").read_bytes() for pid in below(helpers(alone)["runtime"])]
-        return len([line for line in lines if line.split(b"\0")[0].endswith(b"sleep")]) == 25
+        return sum(program_of(pid).endswith(b"sleep") for pid in below(helpers(alone)["runtime"])) == 25
 
     eventually(one_process_each)
 
