@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 
@@ -10,8 +10,8 @@ from typing import Any
 class Figure:
     """at_most: the promise is an upper limit (seconds, MB); else a lower one (requests per second).
 
-    real: what a real control plane gave on a machine like this one.  samples: every single measurement;
-    value is their median.
+    real: what the real one (a control plane, another tool) gave on a machine like this, or in the same run.
+    samples: every single measurement; value is their median.
     """
 
     name: str
@@ -47,3 +47,15 @@ def median(name: str, samples: list[float], unit: str, promised: float | None = 
     ordered = sorted(samples)
     return Figure(name, round(ordered[len(ordered) // 2], 3), unit, promised, at_most,
                   tuple(round(sample, 3) for sample in samples), note)
+
+
+def side_by_side(name: str, ours: list[float], theirs: list[float], unit: str, *, other: str, at_least: float | None,
+                 note: str = "") -> list[Figure]:
+    """Two figures: what we need (the real one is the other tool's), and how many times less than `other` that is.
+
+    ours, theirs: samples of the same run, taken in turn.  at_least: the promise (1: no slower; None: nothing promised).
+    """
+    mine, real = median(name, ours, unit, note=note), median("", theirs, unit)
+    return [replace(mine, real=real.value),
+            Figure(f"{name}: times less than {other}", round(real.value / max(mine.value, 1e-9), 2), "x", at_least,
+                   at_most=False)]

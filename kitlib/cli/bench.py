@@ -1,7 +1,7 @@
 """`kit bench`: the figures we promise, measured here, on a cluster of its own that is deleted afterwards.
 
     kit bench                  all of them, about a minute
-    kit bench up scale         only some: up, scale, check, api, node, rules
+    kit bench up scale         only some: up, scale, check, api, node, rules, images
     kit bench --json
 
 0: every promise holds on this machine; 1: not all.
@@ -15,7 +15,7 @@ import os
 from kitlib.cli.common import Commands, command, note, print_json, print_table
 from kitlib.cluster.errors import EXIT_FAILED
 
-PARTS = ("up", "scale", "check", "api", "node", "rules")
+PARTS = ("up", "scale", "check", "api", "node", "rules", "images")
 STEM = "lab09_replicaset_flow"
 
 
@@ -27,7 +27,7 @@ def register(commands: Commands) -> None:
 
 
 def run_bench(arguments: argparse.Namespace) -> int | None:
-    from kitlib.bench import api, cluster, machine, node, rules, traffic
+    from kitlib.bench import api, cluster, images, machine, node, rules, traffic
     from kitlib.cluster.embedded import EmbeddedCluster
     from kitlib.cluster.errors import CannotStart, UsageError
     from kitlib.cluster.home import ClusterDir
@@ -66,6 +66,8 @@ def run_bench(arguments: argparse.Namespace) -> int | None:
                 figures += node.measure(real, arguments.times, "oci")
         if "rules" in parts:
             figures += rules.measure(arguments.times)
+        if "images" in parts:
+            figures += images.measure(arguments.times, note)
     finally:
         for each in (subject, served, nodes, real):
             each.delete()
