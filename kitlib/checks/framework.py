@@ -68,13 +68,17 @@ class Result:
 
 @dataclass(frozen=True)
 class Lab:
-    """A lab as its module of checks declares it: STEM is the module's name, TITLE, MINUTES, NAMESPACE its constants."""
+    """A lab as its module of checks declares it: STEM is the module's name, TITLE, MINUTES, NAMESPACE its constants.
+
+    engine: whether it needs a container engine, too (ENGINE = True).
+    """
 
     stem: str
     title: str
     minutes: int
     namespace: str
     exercises: tuple[Exercise, ...]
+    engine: bool = False
 
     def exercise(self, name: str) -> Exercise:
         for exercise in self.exercises:
@@ -139,4 +143,5 @@ def from_module(module: ModuleType) -> Lab:
                       and value.__module__ == module.__name__)
     if not exercises:
         raise TypeError(f"{module.__name__} defines no checks")
-    return Lab(module.__name__.rpartition(".")[2], module.TITLE, module.MINUTES, module.NAMESPACE, exercises)
+    return Lab(module.__name__.rpartition(".")[2], module.TITLE, module.MINUTES, module.NAMESPACE, exercises,
+               getattr(module, "ENGINE", False))

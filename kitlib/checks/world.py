@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import parse_qsl
 
@@ -17,6 +18,7 @@ from kitlib.checks.wrong import Wrong
 from kitlib.objects.errors import StatusError
 
 if TYPE_CHECKING:
+    from kitlib.checks.engine import Engine
     from kitlib.traffic.exchange import Answer
     from kitlib.traffic.load.run import Load
 
@@ -30,11 +32,14 @@ POLL_SECONDS = 0.02
 class World:
     """client: kitlib.client.Client with an administrator's rights.  namespace: the lab's.
 
-    patience: seconds that `eventually` waits unless told otherwise.
+    patience: seconds that `eventually` waits unless told otherwise.  engine: where the container engine is, as in
+    DOCKER_HOST, for chapters that have one (ENGINE = True in their module).
     """
 
-    def __init__(self, client: Any, namespace: str, *, backend: str = "embedded", patience: float = 5.0) -> None:
+    def __init__(self, client: Any, namespace: str, *, backend: str = "embedded", patience: float = 5.0,
+                 engine: str = "") -> None:
         self.client, self.namespace, self.backend, self.patience = client, namespace, backend, patience
+        self._engine_host = engine
         self.log: list[str] = []
         self.evidence: dict[str, Any] = {}
 
@@ -80,6 +85,17 @@ class World:
                         actual=given[name])
         self.evidence[f"answer {name}"] = given[name]
         return given[name]
+
+    # -- images and containers -----------------------------------------------------------------------
+
+    @cached_property
+    def engine(self) -> Engine:
+        """Docker, or the embedded engine: `world.engine.image("lab03/shop:1", hint).layers` (see checks/engine.py)."""
+        from kitlib.checks.engine import Engine
+
+        if not self._engine_host:
+            raise ValueError("this chapter has no container engine: its module needs ENGINE = True")
+        return Engine(self._engine_host)
 
     # -- traffic -------------------------------------------------------------------------------------
 
