@@ -19,18 +19,21 @@ class EchoSession:
     def __init__(self) -> None:
         self.exit_code: int | None = None
         self.heard: list[object] = []
-        self.killed = False
+        self.killed = self.lost = False
         self.queue: asyncio.Queue[tuple[int, bytes] | None] = asyncio.Queue()
 
     async def output(self):
         while (item := await self.queue.get()) is not None:
             yield item
-        self.exit_code = 0 if self.exit_code is None else self.exit_code
+        self.exit_code = 0 if self.exit_code is None and not self.lost else self.exit_code
 
     async def write_stdin(self, data):
         self.heard.append(data)
         if data.startswith(b"exit "):
             self.exit_code = int(data[5:])
+            await self.queue.put(None)
+        elif data == b"runtime dies":
+            self.lost = True
             await self.queue.put(None)
         else:
             await self.queue.put((1, data))

@@ -105,6 +105,14 @@ def test_exec_over_websocket_carries_the_streams_and_the_exit_code(world):
     assert world.node.session.heard == [b"hello", (80, 25), b"exit 3"]
 
 
+def test_an_exit_code_that_nobody_knows_is_no_success(world):
+    client = WebSocketClient(world.port, world.exec(), "v5.channel.k8s.io")
+    client.send(b"\x00runtime dies")
+    status = json.loads(client.messages()[-1][1:])
+    assert (status["status"], status["reason"]) == ("Failure", "InternalError")
+    assert "how it ended is unknown" in status["message"]
+
+
 def test_in_v5_the_client_can_end_stdin(world):
     client = WebSocketClient(world.port, world.exec(), "v5.channel.k8s.io")
     client.send(b"\xff\x00")

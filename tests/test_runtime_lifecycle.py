@@ -261,6 +261,16 @@ def test_an_ephemeral_daemon_ends_with_its_cluster_process() -> None:
     asyncio.run(scenario())
 
 
+def test_exec_is_refused_at_once_when_the_daemon_has_died() -> None:
+    async def scenario(pods: Pods) -> None:
+        container, _ = await pods.start("orphan", "busybox", "sleep", "1000")
+        os.kill(pods.runtime.pid, signal.SIGKILL)
+        with pytest.raises(RuntimeError_, match=r"runtime daemon|no answer|not found"):
+            await asyncio.wait_for(pods.runtime.exec(container, ["true"], stdin=False, tty=False), 10)
+
+    run(scenario)
+
+
 def test_a_second_daemon_for_the_same_state_refuses() -> None:
     async def scenario(pods: Pods) -> None:
         command, env = python_command("kitlib.runtime.process.daemon", "--socket", str(pods.directory / "other.sock"),

@@ -21,7 +21,7 @@ import orjson
 
 from kitlib.api.edge import spdy, upgrade, websocket
 from kitlib.api.request import Connect
-from kitlib.objects.errors import StatusError
+from kitlib.objects.errors import StatusError, internal
 
 if TYPE_CHECKING:
     from kitlib.api.edge.connection import Connection, Exchange
@@ -87,7 +87,7 @@ async def converse(session: ExecSession, terminal: Terminal, *, stdin: bool, tel
         elif error is not None:
             raise error
         else:
-            await terminal.finish(exit_status((session.exit_code or 0) if tells_code else 0))
+            await terminal.finish(exit_status(session.exit_code) if tells_code else exit_status(0))
         await asyncio.wait({reader}, timeout=websocket.LINGER)
     finally:
         for task in (reader, writer):
@@ -116,8 +116,11 @@ async def _carry_input(session: ExecSession, terminal: Terminal, stdin: bool) ->
             await session.resize(*value)
 
 
-def exit_status(code: int) -> dict[str, Any]:
-    """The Status that ends a conversation; clients read the exit code out of its causes."""
+def exit_status(code: int | None) -> dict[str, Any]:
+    """The Status that ends a conversation; clients read the exit code out of its causes.  None: nobody knows it."""
+    if code is None:
+        return internal("error executing command in container: "
+                        "the runtime let go of it, and how it ended is unknown").status
     if code == 0:
         return {"metadata": {}, "status": "Success"}
     return {"metadata": {}, "status": "Failure", "reason": "NonZeroExitCode",

@@ -127,10 +127,13 @@ class Link:
         return await self._ask(method, params)
 
     async def stream(self, method: str, params: dict[str, Any]) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        """A connection of its own for an exec or attach session, after its first answer."""
-        reader, writer = await open_connection(self.path)
-        writer.write(json.dumps({"id": 0, "method": method, "params": params}).encode() + b"\n")
-        line = await reader.readline()
+        """A connection of its own for an exec or attach session, after its first answer.  Raises RuntimeError_."""
+        try:
+            reader, writer = await open_connection(self.path)
+            writer.write(json.dumps({"id": 0, "method": method, "params": params}).encode() + b"\n")
+            line = await reader.readline()
+        except OSError as error:  # a daemon that has just died; as a ConnectionError it would pass for the client's end
+            raise RuntimeError_("RuntimeUnavailable", f"the runtime daemon: {error}") from error
         answer = json.loads(line) if line else {"error": {"reason": "RuntimeUnavailable", "message": "no answer"}}
         if "error" in answer:
             writer.close()
