@@ -28,6 +28,7 @@ from kitlib.images.layer import Whiteouts
 from kitlib.images.layerwriter import Entry, of_difference, of_upper
 from kitlib.runtime.process.isolation import python_command
 from kitlib.runtime.process.prootview import environment, find_proot, try_out
+from kitlib.runtime.treecopy import copy_tree
 
 
 @dataclass(frozen=True)
@@ -169,7 +170,7 @@ class _Copy(_Workspace):
     def __init__(self, trees: Sequence[Path], scratch: Path) -> None:
         super().__init__(trees, scratch)
         self._copy = self.place / "copy"
-        shutil.copytree(self._trees[0], self._copy, symlinks=True)
+        copy_tree(self._trees[0], self._copy)
 
     def _command(self, program: Program) -> tuple[list[str], dict[str, str]]:
         user = f"{program.user[0]}:{program.user[1]}"

@@ -30,6 +30,7 @@ from typing import Any
 from kitlib.runtime import inroot
 from kitlib.runtime.elf import is_static
 from kitlib.runtime.process import overlay, rootfs
+from kitlib.runtime.treecopy import copy_tree
 
 _INIT = "/.kit/busybox"
 # Descriptor 3 is the pipe on which the end is told.  What a shell says of a killed child is not the program's output.
@@ -85,7 +86,7 @@ class ProotView:
         """Fill the container's directory."""
         os.makedirs(self.root, exist_ok=True)
         if self._spec["layers"]:
-            shutil.copytree(self._spec["layers"][0], self.root, symlinks=True, dirs_exist_ok=True)
+            copy_tree(self._spec["layers"][0], self.root)
             overlay.furnish(self.root, self._spec)
         else:
             rootfs.populate(self.root, self._spec["image"], self._spec["etc"], "")
