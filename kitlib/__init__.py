@@ -3,6 +3,7 @@
     import kitlib as kit
 
     cluster = kit.cluster()              an embedded Kubernetes, up in under a second
+    kit.engine()                         a Docker Engine: the real one, or else an embedded one
     kit.kubectl("get pods")              stock kubectl on it
     lab = kit.lab("lab09_replicaset_flow")    a chapter: lab.check(...), lab.flow("rs/web"), lab.answer(...)
 
@@ -22,6 +23,7 @@ _WHERE = {
     "certificate": "kitlib.book.door",
     "curl": "kitlib.book.traffic",
     "dig": "kitlib.book.traffic",
+    "engine": "kitlib.cluster.notebook",
     "flow": "kitlib.book.session",
     "kill_node": "kitlib.cluster.notebook",
     "kubectl": "kitlib.cluster.notebook",
@@ -42,7 +44,7 @@ _WHERE = {
     "timeline": "kitlib.book.session",
 }
 
-__all__ = ["KitError", "anatomy", "certificate", "cluster", "curl", "dig", "flow", "kubectl", "lab", "load",
+__all__ = ["KitError", "anatomy", "certificate", "cluster", "curl", "dig", "engine", "flow", "kubectl", "lab", "load",
            "packet_walk", "passage", "pause", "policy", "reach", "resume", "rules", "run_controller", "service_map",
            "step", "timeline"]
 

@@ -3,7 +3,7 @@
     kit up                       three nodes, named "default", state kept in ~/.kit
     kit up --name b --nodes 1 --simulated-nodes 20
     kit up --audit               from now on audit.log beside the kubeconfig has every request to the API
-    eval "$(kit env)"            from now on plain kubectl means this cluster
+    eval "$(kit env)"            from now on plain kubectl means this cluster (and docker the embedded engine)
     kit kubectl get pods -A      the kubectl that came with kitlib, no matter what is installed
 """
 
@@ -16,7 +16,7 @@ import shlex
 
 from kitlib.cli.common import Commands, command, note, print_json, print_table
 from kitlib.cluster.embedded import EmbeddedCluster
-from kitlib.cluster.errors import EXIT_NO_CLUSTER, KitError, UsageError
+from kitlib.cluster.errors import EXIT_NO_CLUSTER, KitError, NoCluster, UsageError
 from kitlib.cluster.find import find, find_or_new
 from kitlib.cluster.home import all_clusters
 from kitlib.cluster.interface import Settings, Status
@@ -128,11 +128,23 @@ def _row(status: Status) -> tuple[object, ...]:
 
 
 def run_env(arguments: argparse.Namespace) -> int | None:
-    cluster = EmbeddedCluster(find(arguments.name))
+    """The cluster's kubeconfig and the embedded engine's socket, whichever there is."""
+    from kitlib.cluster.dockerengine import EmbeddedEngine
+
+    found: dict[str, str] = {}
+    engine = EmbeddedEngine().endpoint()
+    if engine is not None:
+        found["DOCKER_HOST"] = engine.host
+    try:
+        found["KUBECONFIG"] = str(EmbeddedCluster(find(arguments.name)).kubeconfig)
+    except NoCluster:
+        if arguments.name or not found:
+            raise
     if arguments.json:
-        print(json.dumps({"KUBECONFIG": str(cluster.kubeconfig)}))
+        print(json.dumps(found))
     else:
-        print(f"export KUBECONFIG={shlex.quote(str(cluster.kubeconfig))}")
+        for name, value in found.items():
+            print(f"export {name}={shlex.quote(value)}")
     return None
 
 

@@ -12,7 +12,6 @@ import os
 import platform
 import shutil
 import socket
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -114,8 +113,9 @@ def _tools() -> Iterator[Finding]:
     yield _program("nginx", _nginx(), "the image nginx cannot be pulled.")
     yield _program("bubblewrap", confine.program(), "`kit grade` confines submissions by a user of their own (as "
                                                         "root) or by limits only.")
-    yield _program("docker", _docker(), "no kind clusters and no real Docker Engine; the embedded cluster needs "
-                                        "neither.")
+    yield _engine()
+    yield _program("docker", shutil.which("docker"), "no `docker` in a terminal (Debian: apt-get install docker-cli or "
+                                                     "docker.io); the SDK and `kit` need none.")
     yield _program("chromium", shutil.which("chromium") or shutil.which("google-chrome"),
                    "the test suite cannot open JupyterLab as a person would; nothing else needs it.")
 
@@ -129,11 +129,14 @@ def _nginx() -> str | None:
     return beside if os.path.exists(beside) else shutil.which("nginx")
 
 
-def _docker() -> str | None:
-    """A docker client whose engine answers."""
-    docker = shutil.which("docker")
-    if not docker:
-        return None
-    asked = subprocess.run([docker, "version", "--format", "{{.Server.Version}}"], capture_output=True, text=True,
-                           check=False, timeout=20)
-    return f"{docker}, engine {asked.stdout.strip()}" if asked.returncode == 0 else None
+def _engine() -> Finding:
+    """A real Docker Engine that answers, or the embedded one in its place."""
+    from kitlib.cluster.dockerengine import REAL_SOCKET, EmbeddedEngine, ask
+
+    real = ask(os.environ.get("DOCKER_HOST") or REAL_SOCKET)
+    if real is not None and real.kind == "real":
+        return Finding("Docker Engine", True, f"a real one, {real.version}, {real.host}")
+    own = EmbeddedEngine().endpoint()
+    there = f"runs, {own.host}" if own else "can be started: `kit engine up`"
+    return Finding("Docker Engine", False, f"no real one answers; the embedded one {there}",
+                   "no kind clusters; labs use the embedded engine, which speaks the same API.")

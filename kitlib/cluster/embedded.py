@@ -3,28 +3,24 @@
     kit up ──spawn──▶ process.py (double fork, own session, own stdio)
            ◀─pipe───  {"ready": …} or {"error": "one sentence"}
 
-The pipe is the whole handshake: nothing is polled, and a process that dies while starting closes it.
-Afterwards three files tell everything: `run/lock` (held: it lives), `run/state.json` (where it
-listens) and `kubeconfig` (how to log in).  Shell, notebook kernel and `kit` may all end; it stays.
+The handshake is in background.py.  Afterwards three files tell everything: `run/lock` (held: it lives),
+`run/state.json` (where it listens) and `kubeconfig` (how to log in).  Shell, notebook kernel and `kit` may all end; it
+stays.
 """
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import json
 import os
 import secrets
-import select
-import signal
-import subprocess
-import sys
 import time
 from http.client import HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kitlib.cluster.errors import CannotStart, KitError, NoCluster, UsageError
+from kitlib.cluster.background import spawn, terminate, wait_ready
+from kitlib.cluster.errors import CannotStart, NoCluster, UsageError
 from kitlib.cluster.home import ClusterDir, write_private
 from kitlib.cluster.interface import Cluster, Settings, Status
 from kitlib.objects.errors import StatusError
@@ -32,10 +28,6 @@ from kitlib.runtime.oci import available
 
 if TYPE_CHECKING:
     from kitlib.client import Client
-
-START_SECONDS = 60.0  # a cold, slow machine; a warm one needs less than one
-STOP_SECONDS = 15.0  # Pods get SIGTERM and their grace; then the process goes anyway
-MAX_LOG = 8_000_000
 
 
 class EmbeddedCluster(Cluster):
@@ -111,7 +103,7 @@ class EmbeddedCluster(Cluster):
         """Returns None when it ran already, else what is worth telling."""
         directory = self.directory
         if directory.is_running():
-            self._wait_ready()
+            wait_ready(directory, f'Cluster "{self.name}"')
             self._same_or_say(settings)
             return None
         stale = directory.read_state()
@@ -122,9 +114,7 @@ class EmbeddedCluster(Cluster):
                 leftover.unlink(missing_ok=True)
             notes = []
         self._write_config(old, settings)
-        if directory.log.exists() and directory.log.stat().st_size > MAX_LOG:
-            directory.log.replace(directory.log.with_name("log.1"))
-        self._spawn()
+        spawn(directory, "kitlib.cluster.process", f'Cluster "{self.name}"')
         return notes
 
     def _write_config(self, old: dict[str, Any], settings: Settings | None) -> None:
@@ -175,47 +165,6 @@ class EmbeddedCluster(Cluster):
             raise UsageError(f'Cluster "{self.name}" is running {"with" if state["audit"] else "without"} an audit '
                              f"log; `kit down --name {self.name}` first.")
 
-    def _wait_ready(self) -> None:
-        """Somebody else's start is under way, though its `kit up` is gone: rare enough to look every 20 ms."""
-        deadline = time.monotonic() + START_SECONDS
-        while not self.directory.read_state():
-            if time.monotonic() > deadline or not self.directory.is_running():
-                raise CannotStart(f'Cluster "{self.name}" did not get ready; {self.directory.log} says why.')
-            time.sleep(0.02)
-
-    def _spawn(self) -> None:
-        read, write = os.pipe()
-        command = [sys.executable, "-m", "kitlib.cluster.process", str(self.directory.path), str(write)]
-        with open(os.open(self.directory.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab") as log:
-            # The child forks once more and ends at once: nobody is left with a zombie to wait for.
-            child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=(write,),
-                                     cwd=self.directory.path, start_new_session=True,
-                                     env=self._environment())
-        os.close(write)
-        try:
-            answer = _read_answer(read, START_SECONDS)
-        finally:
-            os.close(read)
-            child.wait()
-        if "error" in answer:
-            self._ended(STOP_SECONDS)
-            raise CannotStart(answer["error"])
-        if "ready" not in answer:
-            self._kill()
-            raise CannotStart(f'Cluster "{self.name}" did not start: {self._last_words()}')
-
-    def _environment(self) -> dict[str, str]:
-        """Ours; but where Python must not write bytecode beside the sources, it goes to the venv: half a second."""
-        env = dict(os.environ)
-        if sys.dont_write_bytecode and not sys.pycache_prefix:
-            env.pop("PYTHONDONTWRITEBYTECODE", None)
-            env["PYTHONPYCACHEPREFIX"] = str(Path(sys.prefix) / "cache" / "bytecode")
-        return env
-
-    def _last_words(self) -> str:
-        lines = [line for line in self.directory.log.read_text(errors="replace").splitlines() if line.strip()]
-        return f"{lines[-1].strip()} (more in {self.directory.log})" if lines else f"see {self.directory.log}"
-
     # -- stop ---------------------------------------------------------------------------------------
 
     def stop(self) -> bool:
@@ -224,7 +173,7 @@ class EmbeddedCluster(Cluster):
         with self.directory.starting():
             running = self.directory.is_running()
             if running:
-                self._terminate()
+                terminate(self.directory, f'cluster "{self.name}"')
             self._stop_orphans()
             self.directory.state.unlink(missing_ok=True)
             if self.directory.read_config().get("ephemeral"):
@@ -245,35 +194,6 @@ class EmbeddedCluster(Cluster):
         stop_daemon(str(self.directory.run / "runtime.sock"))
         if self.directory.read_config().get("runtime") == "oci":
             clear_leftovers(os.path.realpath(self.directory.runtime))
-
-    def _terminate(self) -> None:
-        self._signal(signal.SIGTERM)
-        if not self._ended(STOP_SECONDS):
-            self._kill()
-
-    def _kill(self) -> None:
-        self._signal(signal.SIGKILL)
-        if not self._ended(STOP_SECONDS):
-            raise KitError(f'The process of cluster "{self.name}" does not end; {self.directory.log} may say why.')
-
-    def _ended(self, seconds: float) -> bool:
-        """Wait until nobody holds the lock any more."""
-        deadline = time.monotonic() + seconds
-        while self.directory.is_running():
-            if time.monotonic() > deadline:
-                return False
-            time.sleep(0.005)
-        return True
-
-    def _signal(self, number: signal.Signals) -> None:
-        """To the lock's holder, by its own word; without its word it is just beginning or ending by itself."""
-        try:
-            pid = int(self.directory.pid.read_text())
-        except (FileNotFoundError, ValueError):
-            return
-        if self.directory.is_running():
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, number)
 
 
 def is_ready(node: dict[str, Any]) -> bool:
@@ -300,16 +220,3 @@ def disk_sentence(error: OSError, path: Path) -> str:
 
 def _stale(pid: int) -> str:
     return f"The cluster's process ({pid}) ended without `kit down`: a kill, a crash or a reboot."
-
-
-def _read_answer(descriptor: int, seconds: float) -> dict[str, Any]:
-    """One JSON line from the pipe; {} when it closes without one or nothing comes in time."""
-    deadline, data = time.monotonic() + seconds, b""
-    while not data.endswith(b"\n"):
-        ready, _, _ = select.select([descriptor], [], [], max(0.0, deadline - time.monotonic()))
-        chunk = os.read(descriptor, 65536) if ready else b""
-        if not chunk:
-            return {}
-        data += chunk
-    answer: dict[str, Any] = json.loads(data)
-    return answer

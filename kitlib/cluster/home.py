@@ -47,50 +47,22 @@ def write_private(path: Path, text: str | bytes) -> None:
         raise
 
 
-class ClusterDir:
-    """The files of one cluster.  Knows paths and locks, starts nothing."""
+class ProcessDir:
+    """The files of one background process: who it is, where its sockets are, what it says."""
 
-    def __init__(self, name: str, home: Path | None = None) -> None:
-        if not NAME.fullmatch(name):
-            raise UsageError(f'"{name}" cannot name a cluster: use up to 40 lower-case letters, digits and "-".')
-        self.name = name
-        self.path = (home or kit_home()) / "clusters" / name
-        self.config = self.path / "cluster.json"
-        self.kubeconfig = self.path / "kubeconfig"
-        self.pki = self.path / "pki"
-        self.store = self.path / "store.db"
-        self.log = self.path / "log"
-        self.audit = self.path / "audit.log"
-        self.run = self.path / "run"
-        self.nodes = self.path / "nodes"
-        self.runtime = self.path / "runtime"
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.log = path / "log"
+        self.run = path / "run"
         self.pid = self.run / "pid"
         self.state = self.run / "state.json"
 
-    def create(self) -> None:
-        for directory in (self.path, self.pki, self.run, self.nodes):
-            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-
-    def exists(self) -> bool:
-        return self.config.exists()
-
-    def read_config(self) -> dict[str, Any]:
-        return _read_json(self.config)
-
     def read_state(self) -> dict[str, Any]:
-        """What the running process says about itself: pid, server, nodes; empty when it never started."""
+        """What the running process says about itself; empty when it never started."""
         return _read_json(self.state)
 
-    def remove(self) -> None:
-        """All of it, with what its Pods have in memory outside of this directory."""
-        from kitlib.node.memory_volumes import MemoryVolumes
-
-        for node in self.nodes.iterdir() if self.nodes.is_dir() else ():
-            MemoryVolumes(node).sweep(set())
-        shutil.rmtree(self.path, ignore_errors=True)
-
     def is_running(self) -> bool:
-        """Whether a process holds this cluster's lock."""
+        """Whether a process holds the lock."""
         try:
             with open(self.run / "lock", "rb") as file:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -117,6 +89,41 @@ class ClusterDir:
         with open(self.run / "starting", "wb") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
+
+
+class ClusterDir(ProcessDir):
+    """The files of one cluster.  Knows paths and locks, starts nothing."""
+
+    def __init__(self, name: str, home: Path | None = None) -> None:
+        if not NAME.fullmatch(name):
+            raise UsageError(f'"{name}" cannot name a cluster: use up to 40 lower-case letters, digits and "-".')
+        super().__init__((home or kit_home()) / "clusters" / name)
+        self.name = name
+        self.config = self.path / "cluster.json"
+        self.kubeconfig = self.path / "kubeconfig"
+        self.pki = self.path / "pki"
+        self.store = self.path / "store.db"
+        self.audit = self.path / "audit.log"
+        self.nodes = self.path / "nodes"
+        self.runtime = self.path / "runtime"
+
+    def create(self) -> None:
+        for directory in (self.path, self.pki, self.run, self.nodes):
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def exists(self) -> bool:
+        return self.config.exists()
+
+    def read_config(self) -> dict[str, Any]:
+        return _read_json(self.config)
+
+    def remove(self) -> None:
+        """All of it, with what its Pods have in memory outside of this directory."""
+        from kitlib.node.memory_volumes import MemoryVolumes
+
+        for node in self.nodes.iterdir() if self.nodes.is_dir() else ():
+            MemoryVolumes(node).sweep(set())
+        shutil.rmtree(self.path, ignore_errors=True)
 
 
 def all_clusters(home: Path | None = None) -> list[ClusterDir]:

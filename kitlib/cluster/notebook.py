@@ -2,6 +2,7 @@
 
     kit.cluster()                    start it, or find it; from here on `!kubectl` and every client mean it
     kit.kubectl("get pods -o wide")  stock kubectl; prints what it says and returns it
+    kit.engine()                     a Docker Engine, real or embedded; from here on `!docker` and the SDK mean it
     kit.pause("replicaset")          the controller sees, but does not act
     kit.step("replicaset")           one reconcile, and what it saw, decided and wrote
     kit.kill_node("node-2")          pull the plug; stop_node shuts it down in order, start_node switches it on again
@@ -21,6 +22,8 @@ from kitlib.client import Controller
 from kitlib.client.runner import RunningController
 from kitlib.client.runner import run_controller as run_anywhere
 from kitlib.cluster.context import connect
+from kitlib.cluster.dockerengine import Endpoint
+from kitlib.cluster.dockerengine import use as use_engine
 from kitlib.cluster.embedded import EmbeddedCluster
 from kitlib.cluster.errors import KitError
 from kitlib.cluster.find import find_or_new
@@ -41,9 +44,23 @@ def cluster(name: str | None = None, *, nodes: int | None = None, simulated_node
     return chosen
 
 
+def engine() -> Endpoint:
+    """The real Docker Engine if one answers, else the embedded one, started if it does not run yet.
+
+    Sets DOCKER_HOST, so `docker.from_env()` and `!docker` mean it.  `.kind` is "real" or "embedded", `.host` what
+    DOCKER_HOST is now.  Raises KitError if the embedded one cannot start.
+    """
+    programs_on_path()
+    return use_engine()
+
+
 def use(chosen: Cluster) -> None:
     """Point this process, and what it starts, at a cluster; put our kubectl and kit on its PATH."""
     os.environ["KUBECONFIG"] = str(chosen.kubeconfig)
+    programs_on_path()
+
+
+def programs_on_path() -> None:
     programs = os.path.dirname(sys.executable)
     path = os.environ.get("PATH", "")
     if programs not in path.split(os.pathsep):

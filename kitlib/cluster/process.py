@@ -46,7 +46,7 @@ def main(argv: list[str]) -> int:
                         format="%(asctime)s %(levelname)-7s %(name)s %(message)s")
     lock = directory.take_lock()
     if lock is None:
-        _answer(ready, {"error": f'Cluster "{directory.name}" is being started by another process.'})
+        answer(ready, {"error": f'Cluster "{directory.name}" is being started by another process.'})
         return 1
     try:
         write_private(directory.pid, str(os.getpid()))
@@ -55,7 +55,7 @@ def main(argv: list[str]) -> int:
         sentence = sentence_for(error, directory)
         log.error("%s", sentence, exc_info=not isinstance(error, KitError))
         directory.state.unlink(missing_ok=True)
-        _answer(ready, {"error": sentence})
+        answer(ready, {"error": sentence})
         return 1
     finally:
         directory.pid.unlink(missing_ok=True)
@@ -92,7 +92,7 @@ async def _serve(directory: ClusterDir, config: dict[str, Any], ready: int) -> N
         await _unless(assembly.start(), stop)
         if not stop.is_set():
             write_private(directory.state, json.dumps(assembly.state()))
-            _answer(ready, {"ready": True})
+            answer(ready, {"ready": True})
             _collect_seldom()
             log.info("ready: %s", assembly.state()["server"])
         await stop.wait()
@@ -161,7 +161,7 @@ def sentence_for(error: Exception, directory: ClusterDir) -> str:
     return f'Cluster "{directory.name}" cannot start: {type(error).__name__}: {error} (more in {directory.log}).'
 
 
-def _answer(descriptor: int, answer: dict[str, Any]) -> None:
+def answer(descriptor: int, answer: dict[str, Any]) -> None:
     """Tell `kit up`, once; it may be gone."""
     with contextlib.suppress(OSError):
         os.write(descriptor, json.dumps(answer).encode() + b"\n")

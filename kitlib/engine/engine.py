@@ -1,0 +1,67 @@
+"""The engine itself: its parts, and how they begin and end together.
+
+    engine.store        images, shared with the clusters' nodes      kitlib/images/store.py
+    engine.images       what Docker's API does with them             images.py
+    engine.containers, engine.networks, engine.volumes               containers/, networks/, volumes/
+    engine.events       what happened                                events.py
+    engine.state        what must not be forgotten                   state.py
+    engine.home         $KIT_HOME/engine: a place for files of the parts' own
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from kitlib.engine.events import Events
+from kitlib.engine.state import State
+from kitlib.images.layerwriter import Entry
+from kitlib.images.store import ImageStore, default_store
+
+
+class Part(Protocol):
+    """Something that lives as long as the engine."""
+
+    async def start(self) -> None:
+        """Take up what is in the state: after a kill -9, too."""
+        ...
+
+    async def stop(self) -> None: ...
+
+
+class ContainersPart(Part, Protocol):
+    """What images, builds and `docker info` ask of the containers."""
+
+    def summaries(self) -> Sequence[dict[str, Any]]:
+        """All containers as GET /containers/json?all=1&size=1 has them: Id, Names, ImageID, State, SizeRw, …"""
+        ...
+
+    async def snapshot(self, name: str, *, pause: bool = True) -> tuple[dict[str, Any], Sequence[Entry]]:
+        """For commit: the container as inspect shows it (Config, Image, Id), and what is in its read-write layer.
+
+        Entries of a layer, whiteouts included.  Raises EngineError(404, "No such container: …")."""
+        ...
+
+
+class Engine:
+    """home: $KIT_HOME/engine."""
+
+    def __init__(self, home: Path, store: ImageStore | None = None) -> None:
+        self.home = home
+        self.store = store or default_store()
+        self.state = State(home / "state")
+        self.events = Events()
+        self.began = time.time()
+        # The parts, in the order in which they start; they stop the other way round.
+        self.containers: ContainersPart | None = None
+        self.parts: list[Part] = []
+
+    async def start(self) -> None:
+        for part in self.parts:
+            await part.start()
+
+    async def stop(self) -> None:
+        for part in reversed(self.parts):
+            await part.stop()

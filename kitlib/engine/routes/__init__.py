@@ -1,0 +1,12 @@
+"""The groups of routes, one file each; loading them fills the table in routing.py."""
+
+from __future__ import annotations
+
+import importlib
+
+GROUPS = ("system",)
+
+
+def load() -> None:
+    for name in GROUPS:
+        importlib.import_module(f"kitlib.engine.routes.{name}")
