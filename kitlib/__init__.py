@@ -23,7 +23,6 @@ _WHERE = {
     "certificate": "kitlib.book.door",
     "curl": "kitlib.book.traffic",
     "dig": "kitlib.book.traffic",
-    "engine": "kitlib.cluster.notebook",
     "flow": "kitlib.book.session",
     "kill_node": "kitlib.cluster.notebook",
     "kubectl": "kitlib.cluster.notebook",
@@ -52,8 +51,8 @@ __all__ = ["KitError", "anatomy", "certificate", "cluster", "curl", "dig", "engi
 def __getattr__(name: str) -> Any:
     from importlib import import_module
 
-    if name == "cluster":
-        return import_module("kitlib.cluster")  # the package itself, which can be called
+    if name in ("cluster", "engine"):
+        return import_module(f"kitlib.{name}")  # the package itself, which can be called
     if name not in _WHERE:
         raise AttributeError(f"module 'kitlib' has no attribute {name!r}")
     found = getattr(import_module(_WHERE[name]), name)

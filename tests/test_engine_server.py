@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from kitlib.cluster.background import ended
 from kitlib.cluster.dockerengine import EmbeddedEngine, ask, socket_of
 from kitlib.cluster.home import ProcessDir
 from kitlib.engine import routes, routing
@@ -233,6 +234,7 @@ def test_it_comes_goes_and_comes_back_after_a_kill(tmp_path: Path) -> None:
         assert there is not None
         assert (there.kind, there.version) == ("embedded", found.version)
         os.kill(engine.directory.read_state()["pid"], signal.SIGKILL)
+        assert ended(engine.directory, 10)
         assert engine.start()[0] == found
         assert ask(found.host) is not None
     finally:

@@ -120,6 +120,7 @@ class Connection(asyncio.Protocol):
         self._pipe: Inflow | None = None  # after hijacking: where bytes go
         self._raw: list[bytes] = []  # what came behind a request that may yet hijack
         self._upgrading = self._paused = self._blocked = self._eof = False
+        self._owed = 0  # bytes of the body of a request with `Upgrade`
         self._drained: asyncio.Future[None] | None = None
         self._begin()
 
@@ -145,6 +146,8 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._pipe is not None:
             self._pipe.feed(data)
+        elif self._owed:
+            self._pay(data)
         elif self._upgrading or (self._task is not None and self._current is None):
             self._raw.append(data)  # the other protocol, or the next request: this one's route will tell
             if sum(map(len, self._raw)) > HIGH:
@@ -157,12 +160,22 @@ class Connection(asyncio.Protocol):
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
             self._upgrading = True
-            rest = bytes(data[upgrade.args[0]:])
-            if rest:
-                self._raw.append(rest)
+            self._pay(bytes(data[upgrade.args[0]:]))
         except httptools.HttpParserError:
             self._refuse()
         self._start_next()
+
+    def _pay(self, data: bytes) -> None:
+        """For the parser a request with `Upgrade` has no body; Docker's clients send one with it."""
+        if self._owed and self._current:
+            piece, data = data[:self._owed], data[self._owed:]
+            self._owed -= len(piece)
+            self._current.body.feed(piece)
+            if not self._owed:
+                self._current.body.end()
+                self._current = None
+        if data:
+            self._raw.append(data)
 
     def eof_received(self) -> bool:
         """The client sends no more; if it has taken the connection over, it may still want to hear."""
@@ -215,6 +228,8 @@ class Connection(asyncio.Protocol):
         self._current = Call(self, parser.get_method().decode("ascii"), self._url, self._headers, Inflow(self),
                              keep=parser.should_keep_alive() or parser.should_upgrade(),
                              upgrade=parser.should_upgrade(), old=parser.get_http_version() != "1.1")
+        length = self._headers.get("content-length", "")
+        self._owed = int(length) if parser.should_upgrade() and length.isdigit() else 0
         self._calls.append(self._current)
         if self._headers.get("expect", "").lower() == "100-continue":
             self.write(CONTINUE)
@@ -226,8 +241,9 @@ class Connection(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         assert self._current is not None
-        self._current.body.end()
-        self._current = None
+        if not self._owed:
+            self._current.body.end()
+            self._current = None
 
     # Answering.
 
