@@ -199,7 +199,7 @@ def test_doctor_notices_a_home_that_cannot_be_written(tmp_path: Path) -> None:
 
 def test_bench_knows_its_parts(empty: Kit) -> None:
     assert empty.refusal("bench", "nothing") == (
-        2, "kit: there is no part nothing; there is: up, scale, check, api, node, rules.")
+        2, "kit: there is no part nothing; there is: up, scale, check, api, node, rules, images.")
 
 
 def test_the_kubeconfig_merges_with_others(kit: Kit, cluster: EmbeddedCluster, tmp_path: Path) -> None:
