@@ -20,7 +20,9 @@ __version__ = "0.1.0"
 _WHERE = {
     "KitError": "kitlib.cluster.errors",
     "anatomy": "kitlib.book.session",
+    "build": "kitlib.book.build",
     "certificate": "kitlib.book.door",
+    "compare_builds": "kitlib.book.build",
     "curl": "kitlib.book.traffic",
     "dig": "kitlib.book.traffic",
     "flow": "kitlib.book.session",
@@ -43,9 +45,9 @@ _WHERE = {
     "timeline": "kitlib.book.session",
 }
 
-__all__ = ["KitError", "anatomy", "certificate", "cluster", "curl", "dig", "engine", "flow", "kubectl", "lab", "load",
-           "packet_walk", "passage", "pause", "policy", "reach", "resume", "rules", "run_controller", "service_map",
-           "step", "timeline"]
+__all__ = ["KitError", "anatomy", "build", "certificate", "cluster", "compare_builds", "curl", "dig", "engine", "flow",
+           "kubectl", "lab", "load", "packet_walk", "passage", "pause", "policy", "reach", "resume", "rules",
+           "run_controller", "service_map", "step", "timeline"]
 
 
 def __getattr__(name: str) -> Any:

@@ -17,11 +17,12 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kitlib.cli.common import Commands, command, note, print_json, print_table
+from kitlib.cli.common import Commands, command, note, print_json
 from kitlib.cluster.errors import KitError, UsageError
 
 if TYPE_CHECKING:
     from kitlib.images.build.build import Built, Event
+    from kitlib.images.build.report import Report
 
 
 def register(commands: Commands) -> None:
@@ -39,8 +40,9 @@ def register(commands: Commands) -> None:
 
 
 def run_build(arguments: argparse.Namespace) -> int | None:
-    from kitlib.images.build.build import Builder, BuildError, Settings
+    from kitlib.images.build.build import BuildError, Settings
     from kitlib.images.build.dockerfile import DockerfileError
+    from kitlib.images.build.job import make
     from kitlib.images.errors import ImageError
     from kitlib.images.store import default_store
 
@@ -53,18 +55,20 @@ def run_build(arguments: argparse.Namespace) -> int | None:
     names = [_name(tag) for tag in arguments.tag]
     printer = _Printer(quiet=arguments.quiet or arguments.json)
     try:
-        built = Builder(default_store()).build(context, text, settings, printer.tell, names)
+        built, report = make(default_store(), context, text, settings, names, tell=printer.tell)
     except (DockerfileError, BuildError, ImageError) as error:
         raise KitError(f"{error}.") from error
     for warning in built.plan.warnings:
         note(warning)
     if arguments.json:
-        print_json(_document(built))
+        print_json(_document(built, report))
     elif arguments.quiet:
         print(built.image.id)
     else:
         if arguments.graph:
-            _print_graph(built)
+            from kitlib.views import build_text
+
+            print(build_text.render(report))
         print(f"{', '.join(arguments.tag) or 'built'}  {built.image.id}  in {built.seconds:.1f} s")
     return None
 
@@ -139,20 +143,7 @@ class _Printer:
                 print(f"#{event.step} done {event.seconds:.1f} s", file=sys.stderr)
 
 
-def _document(built: Built) -> dict[str, Any]:
-    steps = [{"step": s.number, "stage": built.plan.stages[s.stage] if s.stage >= 0 else "", "line": s.line,
-              "title": s.title, "needs": list(s.needs()), "how": o.how, "why": o.why, "seconds": o.result.seconds,
-              "bytes": o.result.layer.size if o.result.layer else 0}
-             for s in built.plan.steps if (o := built.outcomes.get(s.number))]
-    return {"id": built.image.id, "digest": built.image.digest, "name": built.image.name, "seconds": built.seconds,
-            "steps": steps}
-
-
-def _print_graph(built: Built) -> None:
-    rows = []
-    for step in _document(built)["steps"]:
-        needs = ",".join(f"#{n}" for n in step["needs"])
-        took = f"{step['seconds']:.1f} s" if step["how"] == "ran" else ""
-        rows.append((f"#{step['step']}", step["stage"], needs or "-", step["how"], took, step["title"][:60],
-                     step["why"]))
-    print_table(("STEP", "STAGE", "NEEDS", "HOW", "TOOK", "INSTRUCTION", "WHY"), rows)
+def _document(built: Built, report: Report) -> dict[str, Any]:
+    steps = [{"step": step.pop("number"), **step} for step in report.json()["steps"]]
+    return {"id": built.image.id, "digest": built.image.digest, "name": built.image.name, "seconds": report.seconds,
+            "isolation": report.isolation, "steps": steps}

@@ -7,6 +7,7 @@
     merge.py        what `kubectl apply` would do to an object: the three-way merge
     reach.py        which change reaches whom, measured in a running Pod
     storage.py      claims, volumes, who uses them and where the data lies
+    build_svg.py    a build's graph, and when each step ran; build_text.py the same for a terminal
     owners.py       who owns which field: managedFields
     figure.py       how a figure shows itself in a notebook (and refreshes itself while live)
     check_button.py the button below an exercise

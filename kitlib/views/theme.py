@@ -18,6 +18,9 @@ COLOURS = {
     "Pending": "#e69f00", "Running": "#009e73", "Succeeded": "#56b4e9", "Failed": "#d55e00", "gone": "#999999",
     "set": "#0072b2", "put back": "#e69f00", "removed": "#d55e00", "kept": "#009e73", "same": "#999999",
     "default": "#cc79a7", "shared": "#cc79a7",
+    "ran": "#e69f00", "cached": "#009e73", "running": "#56b4e9", "failed": "#d55e00", "stopped": "#999999",
+    "noted": "#999999", "skipped": "#999999", "waiting": "#999999",
+    "broke": "#d55e00", "follows": "#e69f00", "new": "#56b4e9",
 }
 
 STYLE = """

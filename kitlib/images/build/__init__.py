@@ -2,10 +2,11 @@
 
     dockerfile.py   text → instructions, each with its place
     words.py        $VARIABLES and quotes in their arguments
-    stages.py       instructions → stages, and what each step stands on
-    graph.py        which steps are needed, in which order, and which may run at the same time
+    plan.py         instructions → a graph of steps, and what each of them stands on
+    operations.py   what a step does; configuring, copying, running: from an instruction to its step
     cache.py        what a step would give is known before it runs, if everything it stands on is the same
-    steps.py        what each instruction does to an image
-    run.py          RUN: a program in the image's files, as well isolated as this machine allows
-    build.py        all of it together
+    isolation.py    RUN: a program in the image's files, as well isolated as this machine allows
+    build.py        all of it together; steps that do not wait for each other run at the same time
+    report.py       what became of every step: for pictures, for checks, to compare two builds
+    job.py          a build in one call; several of them in a process of their own
 """
