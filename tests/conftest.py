@@ -15,6 +15,7 @@ from typing import Any
 
 import needs
 import pytest
+from engine_fixtures import base_archive, engine, engine_of_session  # noqa: F401 (fixtures)
 from support import Kubectl
 
 from kitlib.cluster.embedded import EmbeddedCluster

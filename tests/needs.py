@@ -58,6 +58,7 @@ NEEDS = {
     "busybox": Need(programs("busybox"), ("busybox-static",), "images whose programs are not the host's"),
     "proot": Need(programs("proot"), ("proot",), "private files where no namespaces are allowed, as on Binder"),
     "skopeo": Need(programs("skopeo"), ("skopeo",), "images that another program has written"),
+    "umoci": Need(programs("umoci"), ("umoci",), "images that another program unpacks and packs again"),
     "wrk": Need(programs("wrk"), ("wrk",), "load for the API's figures, from outside Python"),
     "python3.11": Need(helm_environment.can_be_had, (), "Helm, in an environment of its own",
                        "any Python from 3.11 on, as python3.X on the PATH"),
