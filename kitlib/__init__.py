@@ -38,6 +38,7 @@ _WHERE = {
     "resume": "kitlib.cluster.notebook",
     "rules": "kitlib.book.session",
     "run_controller": "kitlib.cluster.notebook",
+    "schedule": "kitlib.book.session",
     "service_map": "kitlib.book.session",
     "start_node": "kitlib.cluster.notebook",
     "step": "kitlib.cluster.notebook",
@@ -47,7 +48,7 @@ _WHERE = {
 
 __all__ = ["KitError", "anatomy", "build", "certificate", "cluster", "compare_builds", "curl", "dig", "engine", "flow",
            "kubectl", "lab", "load", "packet_walk", "passage", "pause", "policy", "reach", "resume", "rules",
-           "run_controller", "service_map", "step", "timeline"]
+           "run_controller", "schedule", "service_map", "step", "timeline"]
 
 
 def __getattr__(name: str) -> Any:

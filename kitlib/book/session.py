@@ -221,6 +221,14 @@ def timeline(pod: str, *, namespace: str = "", live: bool = False, seconds: floa
     return draw(pod, namespace=namespace or _namespace(), cluster=_cluster(), live=live, seconds=seconds)
 
 
+def schedule(pod: str, *, namespace: str = "") -> Any:
+    """Why a Pod is on its node, or on none.  Raises KitError if the scheduler's thoughts cannot be had."""
+    from kitlib.cluster.decisions import newest
+    from kitlib.views.decision_figure import DecisionFigure
+
+    return DecisionFigure(newest(_cluster().client("kit-view"), pod, namespace or _namespace()))
+
+
 def _namespace() -> str:
     return _begun[-1].namespace if _begun else "default"
 

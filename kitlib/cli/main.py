@@ -41,6 +41,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "rules": ("rules", "print the rules that kube-proxy has for this cluster, in any mode"),
     "walk": ("rules", "walk a packet through these rules: which rule takes it where"),
     "timeline": ("timeline", "what a Pod and its containers were, from when to when"),
+    "schedule": ("schedule", "why a Pod is on its node, or on none: filters and scores"),
     "policy": ("policy", "who may talk to whom by the NetworkPolicies, and why"),
     "pause": ("control", "stop a controller before its next reconcile"),
     "step": ("control", "let a paused controller reconcile once, and show it"),

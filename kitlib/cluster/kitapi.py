@@ -7,6 +7,7 @@
     GET  /kit/nodes                            which nodes are switched on
     POST /kit/nodes/NAME/stop | kill | start   see power.py; stop: {"seconds": for all of it}
     GET  /kit/records?controller=NAME&since=N  reconciles: observed, decided, wrote
+    GET  /kit/decisions?pod=NS/NAME            what the scheduler thought about a Pod, newest last
     POST /kit/faults                           see faults.py; an empty object ends them
 
 They are handlers behind the API's own door, so TLS, authentication and the group system:masters guard them.
@@ -26,6 +27,7 @@ from kitlib.cluster.faults import Faults
 from kitlib.cluster.power import LONGEST, Power
 from kitlib.node.shutdown import SECONDS
 from kitlib.objects.errors import StatusError, bad_request, no_such_path
+from kitlib.scheduler.scheduler import Scheduler
 from kitlib.store import Store
 from kitlib.trace.record import Recorder
 
@@ -49,7 +51,7 @@ class KitApi:
     def _answer(self, request: Request, parts: list[str]) -> Any:
         if (request.method, len(parts)) == ("GET", 1):
             reads = {"status": self._status, "trace": self._trace, "controllers": self._controllers,
-                     "records": self._records, "nodes": self._nodes}
+                     "records": self._records, "nodes": self._nodes, "decisions": self._decisions}
             if parts[0] in reads:
                 return reads[parts[0]](request)
         if request.method == "POST" and parts[0] == "controllers" and len(parts) == 3:
@@ -83,6 +85,12 @@ class KitApi:
     def _records(self, request: Request) -> dict[str, Any]:
         found = self._manager.records_since(_number(request, "since"), request.param("controller"))
         return {"records": [record.as_json() for record in found]}
+
+    def _decisions(self, request: Request) -> dict[str, Any]:
+        scheduler, pod = self._manager.controller("scheduler"), request.param("pod")
+        kept = scheduler.decisions if isinstance(scheduler, Scheduler) else ()
+        return {"decisions": [{**decision.as_json(), "annotations": decision.annotations()}
+                              for decision in kept if pod in ("", decision.pod)]}
 
     def _nodes(self, _request: Request) -> dict[str, Any]:
         return {"nodes": self._power.states() if self._power else {}}

@@ -91,7 +91,8 @@ class Decision:
         totals = self.totals()
         return {
             "pod": self.pod, "time": self.time, "chosen": self.chosen, "message": self.message, "victims": self.victims,
-            "filters": self.filters,
+            "nominated": self.nominated, "filters": self.filters, "lookedAt": len(self.refused) + len(self.feasible),
+            "of": self.nodes,
             "nodes": {
                 **{node: {"plugin": refusal.plugin, "reasons": list(refusal.reasons)}
                    for node, refusal in self.refused.items()},
