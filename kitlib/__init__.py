@@ -29,6 +29,7 @@ _WHERE = {
     "kill_node": "kitlib.cluster.notebook",
     "kubectl": "kitlib.cluster.notebook",
     "lab": "kitlib.book.session",
+    "layers": "kitlib.book.layers",
     "load": "kitlib.book.traffic",
     "packet_walk": "kitlib.book.session",
     "passage": "kitlib.book.door",
@@ -47,8 +48,8 @@ _WHERE = {
 }
 
 __all__ = ["KitError", "anatomy", "build", "certificate", "cluster", "compare_builds", "curl", "dig", "engine", "flow",
-           "kubectl", "lab", "load", "packet_walk", "passage", "pause", "policy", "reach", "resume", "rules",
-           "run_controller", "schedule", "service_map", "step", "timeline"]
+           "kubectl", "lab", "layers", "load", "packet_walk", "passage", "pause", "policy", "reach", "resume",
+           "rules", "run_controller", "schedule", "service_map", "step", "timeline"]
 
 
 def __getattr__(name: str) -> Any:

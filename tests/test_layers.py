@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import xml.dom.minidom
 from pathlib import Path
 
 import pytest
 from image_files import docker_archive, layer
 
 from kitlib.images import archive
+from kitlib.images.explorer.analyse import analyse
 from kitlib.images.explorer.compare import compare
-from kitlib.images.explorer.report import Report, analyse, instruction_of
+from kitlib.images.explorer.report import Report, instruction_of
 from kitlib.images.store import ImageStore
+from kitlib.views.layers_figure import LayersFigure
 
 KEY = b"-----BEGIN RSA PRIVATE KEY-----\nMIIE\n"
 STACK = [
@@ -45,6 +48,23 @@ def test_what_each_layer_does(found: Report) -> None:
     assert changes(4) == [("changed", "etc/motd", 3), ("removed", "root/id_rsa", len(KEY))]
     assert [each.size for each in found.layers] == [1506, len(KEY) + 25, 22, 3]
     assert [step.layer for step in found.steps] == [1, 2, 3, 4]
+
+
+def test_a_figure_draws_and_says_the_same(found: Report) -> None:
+    figure = LayersFigure(found.json())
+    picture = xml.dom.minidom.parseString(figure.svg)
+    words = [node.firstChild.data for node in picture.getElementsByTagName("text") if node.firstChild]
+    assert "1.51 kB" in words
+    assert "1.51 kB hidden" in words
+    assert "Layer 3, layer 2: 22 B, 12 B of it hidden by later layers; 1 added, 1 changed, 3 removed." in \
+        picture.getElementsByTagName("desc")[0].firstChild.data
+    assert [(c["kind"], c["path"]) for c in figure.changes(4)] == [("changed", "/etc/motd"),
+                                                                   ("removed", "/root/id_rsa")]
+    with pytest.raises(KeyError, match="there is: 1, 2, 3, 4"):
+        figure.changes(5)
+    assert "<b>layer 4 only hides it</b>" in figure.html
+    assert "script" not in figure.html
+    assert "http" not in figure.html.replace("http://www.w3.org/2000/svg", "")
 
 
 def test_secrets_that_a_later_layer_only_hides_come_first(found: Report) -> None:
@@ -109,10 +129,10 @@ def test_kit_layers_on_the_command_line(tmp_path: Path) -> None:
 
     file = str(docker_archive(tmp_path / "a.tar", STACK, "kit/app:1"))
     shown = kit(file, "--files").stdout
-    assert "  + /root/id_rsa  37 B" in shown
+    assert "       +   id_rsa  37 B\n" in shown
     assert "layer 4 only hides it" in shown
     assert json.loads(kit(file, "--json").stdout)["wastedBytes"] == 1057
-    assert kit(file, "--against", file).stdout == "4 layers are shared, 1.59 kB\n"
+    assert kit(file, "--compare", file).stdout == "4 layers are shared, 1593 B\n"
     refused = kit("nothing/here")
     assert refused.returncode == 1
     assert refused.stderr.startswith("kit: there is no image nothing/here in the store, and no file of that name")

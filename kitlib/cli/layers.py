@@ -1,52 +1,62 @@
-"""`kit layers IMAGE | TAR | DIRECTORY`: an image taken apart.
+"""`kit layers IMAGE | ARCHIVE | DIRECTORY`: an image taken apart.
 
     kit layers kit/app:v1                     the stack: instruction, layer, size, what changed
     kit layers app.tar --files                every path of every layer
-    kit layers kit/app:v2 --against kit/app:v1
-    kit layers kit/app:v1 --json
+    kit layers docker://app:1                 of the Docker Engine ($DOCKER_HOST)
+    kit layers --container web                what a container has written, on top of its image
+    kit layers kit/app:v2 --compare kit/app:v1
+    kit layers kit/app:v1 --html app.html     the same as a page to click through
+    kit layers kit/app:v1 --json              docs/layers.md says what is in it
 
-An archive or OCI layout is read without being kept.
+Nothing is copied: an archive is read where it lies.  Digests of layers are checked with --verify only.
 """
 
 from __future__ import annotations
 
 import argparse
-import tempfile
+import os
+import shutil
+import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
-from kitlib.cli.common import Commands, command, print_json
-from kitlib.cluster.errors import KitError
-
-if TYPE_CHECKING:
-    from kitlib.images.explorer.report import Layer, Report
-
-_SIZES = ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
-_SIGNS = {"added": "+", "changed": "~", "removed": "-"}
-MOST_WASTED = 10
+from kitlib.cli.common import Commands, command, note
+from kitlib.cluster.errors import KitError, UsageError
 
 
 def register(commands: Commands) -> None:
     parser = command(commands, "layers", run_layers, cluster=False, description=__doc__)
-    parser.add_argument("image", help="a name in the store, or a file or directory with an image")
+    parser.add_argument("image", nargs="?", help="a name in the store or the Docker Engine, or a file or directory")
+    parser.add_argument("--container", metavar="NAME", help="a container of the Docker Engine, and its image")
+    parser.add_argument("--compare", "--against", metavar="IMAGE", help="compare with an earlier image")
     parser.add_argument("--files", action="store_true", help="every path that a layer adds, changes or removes")
-    parser.add_argument("--against", metavar="IMAGE", help="compare with another image")
+    parser.add_argument("--html", type=Path, metavar="FILE", help="write a page that needs nothing else")
+    parser.add_argument("--svg", type=Path, metavar="FILE", help="write the stack picture")
+    parser.add_argument("--verify", action="store_true", help="check every layer against its digest first")
 
 
 def run_layers(arguments: argparse.Namespace) -> int | None:
     from kitlib.images.errors import ImageError
+    from kitlib.images.explorer import look
     from kitlib.images.explorer.compare import compare
 
+    if bool(arguments.image) == bool(arguments.container):
+        raise UsageError("give an image, or --container NAME, and not both.")
     try:
-        report = report_of(arguments.image)
-        if arguments.against:
-            other = report_of(arguments.against)
+        if arguments.container:
+            report, written = look.container(arguments.container, verify=arguments.verify)
+            document = {**report.json(), "container": written.json()}
+        else:
+            report = look.image(arguments.image, verify=arguments.verify)
+            document = report.json()
+        if arguments.compare:
+            other = look.image(arguments.compare, verify=arguments.verify)
             difference = compare(other, report)
             if arguments.json:
-                print_json({"shared": difference.shared, "sharedBytes": difference.shared_bytes,
-                            "added": difference.added, "removed": difference.removed, "changed": difference.changed})
+                _dump({"shared": difference.shared, "sharedBytes": difference.shared_bytes,
+                       "added": difference.added, "removed": difference.removed, "changed": dict(difference.changed)})
                 return None
-            print(f"{len(difference.shared)} layers are shared, {human(difference.shared_bytes)}")
+            print(f"{len(difference.shared)} layers are shared, {difference.shared_bytes} B")
             for sign, paths in (("+", difference.added), ("-", difference.removed), ("~", difference.changed)):
                 for path in paths:
                     print(f"{sign} /{path}")
@@ -54,57 +64,29 @@ def run_layers(arguments: argparse.Namespace) -> int | None:
     except ImageError as error:
         raise KitError(f"{error}.") from error
     if arguments.json:
-        print_json(report.json())
-    else:
-        _print(report, files=arguments.files)
+        _dump(document)
+        return None
+    _show(document, arguments)
     return None
 
 
-def report_of(image: str) -> Report:
-    """Raises KitError or ImageError."""
-    from kitlib.images import archive
-    from kitlib.images.explorer.report import analyse
-    from kitlib.images.store import ImageStore, default_store
+def _show(document: dict[str, Any], arguments: argparse.Namespace) -> None:
+    from kitlib.views import layers_text
+    from kitlib.views.layers_figure import LayersFigure
 
-    if Path(image).exists():
-        with tempfile.TemporaryDirectory() as place:
-            store = ImageStore(Path(place))
-            return analyse(store, archive.load(store, Path(image))[0])
-    store = default_store()
-    found = store.find(image)
-    if found is None:
-        raise KitError(f"there is no image {image} in the store, and no file of that name: `kit image list` shows "
-                       "what there is.")
-    return analyse(store, found)
+    figure = LayersFigure(document)
+    if arguments.svg:
+        arguments.svg.write_text(figure.svg, encoding="utf-8")
+        note(f"wrote {arguments.svg}")
+    if arguments.html:
+        note(f"wrote {figure.save(arguments.html)}")
+    if not arguments.svg and not arguments.html:
+        print(layers_text.render(document, files=arguments.files, width=shutil.get_terminal_size().columns,
+                                 coloured=sys.stdout.isatty() and not os.environ.get("NO_COLOR")))
 
 
-def human(count: int) -> str:
-    return next((f"{count / unit:.3g} {name}" for unit, name in _SIZES if count >= unit), f"{count} B")
+def _dump(document: dict[str, Any]) -> None:
+    """One line for each path and layer would be slow in Python; this is C, and as deterministic."""
+    import json
 
-
-def _print(report: Report, *, files: bool) -> None:
-    layers = {layer.number: layer for layer in report.layers}
-    shared = max((len(step.instruction) for step in report.steps), default=0)
-    width = min(60, shared)
-    for step in reversed(report.steps):
-        layer = layers.get(step.layer or 0)
-        text = step.instruction if len(step.instruction) <= width else step.instruction[:width - 1] + "…"
-        number = f"{layer.number:>3}" if layer else "  ·"
-        print(f"{number}  {text.ljust(width)}  {human(layer.size) if layer else '0 B':>8}  "
-              f"{_counts(layer) if layer else 'no layer'}".rstrip())
-        if files and layer:
-            for change in layer.changes:
-                print(f"       {_SIGNS[change.kind]} /{change.path}  {human(change.size)}")
-    print(f"\n{human(report.size)} in {len(report.layers)} layers; efficiency {report.efficiency:.1%}, "
-          f"{human(report.wasted_bytes)} wasted")
-    for each in report.wasted[:MOST_WASTED]:
-        if each.size:
-            print(f"  {human(each.size):>8}  in {each.count} layers  /{each.path}")
-    for finding in report.secrets:
-        where = f"layer {finding.layer}" if finding.layer else "configuration"
-        hidden = f"; layer {finding.hidden_by} only hides it" if finding.hidden_by else ""
-        print(f"  secret?   {finding.where} ({where}): {finding.why}{hidden}")
-
-
-def _counts(layer: Layer) -> str:
-    return "  ".join(f"{_SIGNS[kind]} {count}" for kind in _SIGNS if (count := layer.count(kind)))
+    sys.stdout.write(json.dumps(document) + "\n")

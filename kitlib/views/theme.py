@@ -21,6 +21,7 @@ COLOURS = {
     "ran": "#e69f00", "cached": "#009e73", "running": "#56b4e9", "failed": "#d55e00", "stopped": "#999999",
     "noted": "#999999", "skipped": "#999999", "waiting": "#999999",
     "broke": "#d55e00", "follows": "#e69f00", "new": "#56b4e9",
+    "added": "#009e73", "changed": "#e69f00", "layer": "#0072b2", "read-write": "#d55e00", "hidden": "#999999",
 }
 
 STYLE = """

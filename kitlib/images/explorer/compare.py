@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from kitlib.images.explorer.report import Report
-from kitlib.images.explorer.scan import DIRECTORY, OPAQUE_MARK, WHITEOUT, File
+from kitlib.images.explorer.scan import DIRECTORY, File
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,28 +20,10 @@ class Difference:
     changed: Mapping[str, tuple[int, int]]
 
 
-def tree_of(report: Report) -> dict[str, File]:
-    """What a container of the image sees."""
-    tree: dict[str, File] = {}
-    for layer in report.layers:
-        mine = {file.path for file in layer.files}
-        for file in layer.files:
-            if file.kind == WHITEOUT:
-                gone = [p for p in tree if p == file.path or p.startswith(file.path + "/")]
-            elif file.kind == OPAQUE_MARK:
-                gone = [p for p in tree if p.startswith(file.path + "/") and p not in mine]
-            else:
-                tree[file.path] = file
-                continue
-            for path in gone:
-                del tree[path]
-    return tree
-
-
 def compare(one: Report, other: Report) -> Difference:
     known = {layer.diff_id: layer for layer in one.layers}
     shared = tuple(layer.diff_id for layer in other.layers if layer.diff_id in known)
-    first, second = tree_of(one), tree_of(other)
+    first, second = one.tree.files(), other.tree.files()
     changed = {path: (first[path].size, second[path].size) for path in sorted(first.keys() & second.keys())
                if _differs(first[path], second[path])}
     return Difference(shared, sum(known[diff_id].size for diff_id in shared),

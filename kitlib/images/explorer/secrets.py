@@ -7,7 +7,7 @@ the image.  Looks at names, at the beginning of small files, and at variables an
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -27,8 +27,12 @@ _CONTENTS = (
      "a line that sets a password or token"))
 _VARIABLE = re.compile(r"(PASSWORD|PASSWD|SECRET|TOKEN|API_?KEY|PRIVATE_?KEY|CREDENTIAL)", re.IGNORECASE)
 _ASSIGNED = re.compile(r"\b(\w*(?:PASSWORD|PASSWD|SECRET|TOKEN|API_?KEY)\w*)=(\S+)", re.IGNORECASE)
-_HARMLESS = re.compile(r"^(etc/(passwd|group|shadow|gshadow)-?|usr/(share|lib|include|bin|sbin)/|bin/|sbin/|lib/|"
-                       r"var/lib/dpkg/|.*\.(py|pyc|h|so|md|html)$)")
+_ANY_NAME = re.compile("|".join(f"(?:{pattern.pattern})" for pattern, _ in _NAMES), re.IGNORECASE)
+_HINTS = (b"private key", b"akia", b"passw", b"secret", b"token", b"api_key", b"apikey", b"gho_", b"ghp_", b"ghr_",
+          b"ghs_", b"ghu_")  # in lower case: without one of them no pattern of _CONTENTS fits
+_HARMLESS_PLACES = ("etc/passwd", "etc/group", "etc/shadow", "etc/gshadow", "usr/share/", "usr/lib/", "usr/include/",
+                    "usr/bin/", "usr/sbin/", "bin/", "sbin/", "lib/", "var/lib/dpkg/")
+_HARMLESS_KINDS = (".py", ".pyc", ".h", ".so", ".md", ".html")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +52,20 @@ class Looker:
         self._layer = layer
         self.found: list[Finding] = []
 
-    def look(self, path: str, size: int, read: Callable[[int], bytes]) -> None:
-        if not size or _HARMLESS.match(path):
-            return
-        why = next((why for pattern, why in _NAMES if pattern.search(path)), "")
+    def wants(self, path: str, size: int) -> int:
+        if path.startswith(_HARMLESS_PLACES) or path.endswith(_HARMLESS_KINDS):
+            return 0
         if size <= SMALL:
-            data = read(SMALL)
-            if b"\0" not in data[:1024]:
-                why = next((text for pattern, text in _CONTENTS if pattern.search(data)), why)
+            return size
+        return 1 if _ANY_NAME.search(path) else 0
+
+    def see(self, path: str, data: bytes) -> None:
+        why = ""
+        if len(data) > 1 and b"\0" not in data[:1024]:
+            lower = data.lower()
+            if any(hint in lower for hint in _HINTS):
+                why = next((text for pattern, text in _CONTENTS if pattern.search(data)), "")
+        why = why or next((text for pattern, text in _NAMES if pattern.search(path)), "")
         if why:
             self.found.append(Finding("/" + path, self._layer, why))
 
@@ -67,13 +77,15 @@ def in_config(config: Mapping[str, Any]) -> Iterator[Finding]:
         if value and _VARIABLE.search(name):
             yield Finding(f"ENV {name}", 0, "a variable of every container, and of `docker inspect`")
     for line in config.get("history") or ():
-        for name, _ in _ASSIGNED.findall(line.get("created_by", "")):
+        for name, _ in _ASSIGNED.findall(line.get("created_by") or ""):
             if not line["created_by"].lstrip().startswith("ENV "):
                 yield Finding(f"history: {name}", 0, "its value stands in `docker history`")
 
 
-def hidden(found: list[Finding], removed: Mapping[str, int], tree: Mapping[str, Any]) -> list[Finding]:
-    """The same, with the layer that hides each; those that are hidden come first: nobody expects them."""
+def hidden(found: list[Finding], removed: Mapping[str, int]) -> list[Finding]:
+    """removed: path → the last layer that removed or replaced it.
+
+    The same, with the layer that hides each; those that are hidden come first: nobody expects them."""
     result = []
     for each in found:
         by = removed.get(each.where.lstrip("/")) if each.layer else None

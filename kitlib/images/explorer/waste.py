@@ -5,15 +5,26 @@ The figures are dive's, so that both tools can be laid side by side:
     efficiency   sum over all paths of the smallest size it ever had  ÷  sum of all sizes it had in all layers
     wasted       all the bytes of every path that stands in more than one layer
 
-Source: wagoodman/dive, dive/filetree/efficiency.go.
+Paths are leaves: files, links, directories with nothing in them.  A whiteout counts as one more layer that has the
+path, with the bytes of the whole directory if it was one.  To agree to the last byte, this also has dive's corners:
+
+  * a layer that has something in a directory without having the directory itself makes dive forget that it was one
+  * a file that replaces a directory leaves what was in it
+  * a whiteout of what is not there ends dive's look at that layer: leaves after it, in the order of their names,
+    are not counted
+
+Source: wagoodman/dive, dive/filetree/efficiency.go and file_tree.go.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import bisect
+import os
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from kitlib.images.explorer.scan import DIRECTORY, OPAQUE_MARK, WHITEOUT, File
+from kitlib.images.layer import PREFIX
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,28 +40,90 @@ class Counter:
     """Fed with the layers, the lowest first."""
 
     def __init__(self) -> None:
-        self._seen: dict[str, list[int]] = {}  # path → its size in each layer that has it
+        self._seen: dict[str, tuple[int, int, int]] = {}  # path → in how many layers, bytes in all, the fewest bytes
+        self._below: dict[str, int] = {}   # the tree as dive stacks it: path → bytes, or
+        self._directory = -1               # this, for a directory
+        self._first = True
 
-    def add(self, files: Iterable[File], below: Mapping[str, File]) -> None:
-        """below: the tree that the layers under it show."""
-        own = {file.path: file for file in files if file.kind != OPAQUE_MARK}
-        parents = {path.rpartition("/")[0] for path in own}
-        for path, file in own.items():
-            if not path or (file.kind == DIRECTORY and path in parents):
-                continue  # dive counts leaves: files, links, empty directories
-            size = file.size
+    def add(self, files: Sequence[File]) -> None:
+        # A marker of an opaque directory is no file to dive, but the directory that it lies in is there.
+        own: dict[str, int] = {}
+        gone: list[str] = []
+        for file in files:
             if file.kind == WHITEOUT:
-                before = below.get(path)
-                size = 0
-                if before is not None and before.kind == DIRECTORY:
-                    size = sum(each.size for name, each in below.items() if name.startswith(path + "/"))
-            self._seen.setdefault(path, []).append(size)
+                gone.append(file.path)
+            elif file.kind == OPAQUE_MARK:
+                own.setdefault(file.path, 0)
+            else:
+                own[file.path] = self._directory if file.kind == DIRECTORY else file.size
+        own.pop("", None)
+        parents = _parents((*own, *gone))
+        for path in parents:
+            own.setdefault(path, 0)
+        leaves = [(path, max(size, 0)) for path, size in own.items() if path not in parents]
+        if gone:
+            leaves = self._with_whiteouts(leaves, gone, own)
+        for path, size in leaves:
+            seen = self._seen.get(path)
+            self._seen[path] = (1, size, size) if seen is None else (
+                seen[0] + 1, seen[1] + size, min(seen[2], size))
+        self._stack(own, gone)
+        self._first = False
+
+    def _with_whiteouts(self, leaves: list[tuple[str, int]], gone: list[str],
+                        own: dict[str, int]) -> list[tuple[str, int]]:
+        below = own if self._first else self._below
+        names = sorted(below)
+        missing = [path for path in gone if path not in below]
+        if missing:
+            end = min(_order(path, whiteout=True) for path in missing)
+            leaves = [leaf for leaf in leaves if _order(leaf[0]) < end]
+            gone = [path for path in gone if _order(path, whiteout=True) < end]
+        for path in gone:
+            size = 0
+            if below[path] == self._directory:
+                size = sum(max(below[name], 0) for name in inside(names, path))
+            leaves.append((path, size))
+        return leaves
+
+    def _stack(self, own: dict[str, int], gone: list[str]) -> None:
+        below = self._below
+        if gone and not self._first:
+            names = sorted(below)
+            for path in gone:
+                below.pop(path, None)
+                for name in inside(names, path):
+                    below.pop(name, None)
+        below.update(own)
 
     def wasted(self) -> list[Wasted]:
         """The largest first."""
-        found = [Wasted(path, len(sizes), sum(sizes)) for path, sizes in self._seen.items() if len(sizes) > 1]
+        found = [Wasted(path, count, size) for path, (count, size, _) in self._seen.items() if count > 1]
         return sorted(found, key=lambda each: (-each.size, each.path))
 
     def efficiency(self) -> float:
-        total = sum(map(sum, self._seen.values()))
-        return sum(map(min, self._seen.values())) / total if total else 1.0
+        total = sum(size for _, size, _ in self._seen.values())
+        return sum(least for _, _, least in self._seen.values()) / total if total else 1.0
+
+
+def inside(names: Sequence[str], directory: str) -> Sequence[str]:
+    """Of sorted names those below a directory."""
+    return names[bisect.bisect_left(names, directory + "/"):bisect.bisect_left(names, directory + "0")]  # "/" + 1 = "0"
+
+
+def _parents(paths: Iterable[str]) -> set[str]:
+    found: set[str] = set()
+    for path in paths:
+        above = path.rpartition("/")[0]
+        while above and above not in found:
+            found.add(above)
+            above = above.rpartition("/")[0]
+    return found
+
+
+def _order(path: str, *, whiteout: bool = False) -> list[bytes]:
+    """Where dive comes across a leaf: depth first, names sorted by their bytes."""
+    parts = [os.fsencode(part) for part in path.split("/")]
+    if whiteout:
+        parts[-1] = PREFIX.encode() + parts[-1]
+    return parts

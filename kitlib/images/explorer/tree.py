@@ -1,0 +1,108 @@
+"""Layers on top of each other: what a container sees in the end, and what each layer did to what was below it.
+
+A whiteout means what the layers below have, wherever it stands in its own layer.  A file that takes a directory's place
+takes away all that was in it.
+
+Source: OCI image-spec, layer.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from kitlib.images.explorer.scan import DIRECTORY, OPAQUE_MARK, WHITEOUT, File
+from kitlib.images.explorer.waste import inside
+
+ADDED, CHANGED, REMOVED = "added", "changed", "removed"
+
+
+class Change(NamedTuple):
+    """What a layer does to one path.  of: directory, file, link, other.
+
+    size: of the file in this layer (of what is gone: what it had); before: bytes that it had below.
+    """
+
+    path: str
+    kind: str
+    of: str
+    size: int = 0
+    before: int = 0
+
+
+class Tree:
+    """path → (file, number of the layer that it is of)."""
+
+    def __init__(self) -> None:
+        self._seen: dict[str, tuple[File, int]] = {}
+
+    def get(self, path: str) -> tuple[File, int] | None:
+        return self._seen.get(path)
+
+    def files(self) -> dict[str, File]:
+        return {path: file for path, (file, _) in self._seen.items()}
+
+    def bytes_of_layers(self) -> dict[int, int]:
+        """How much of each layer is seen."""
+        found: dict[int, int] = {}
+        for file, number in self._seen.values():
+            found[number] = found.get(number, 0) + file.size
+        return found
+
+    def apply(self, files: Sequence[File], number: int) -> list[Change]:
+        """Put a layer on top; what it changed, by path."""
+        seen = self._seen
+        before = {path: seen.pop(path) for path in self._gone(files)}
+        changes = {path: Change(path, REMOVED, file.kind, file.size, file.size) for path, (file, _) in before.items()}
+        for file in files:
+            path, kind = file.path, file.kind
+            if kind in (WHITEOUT, OPAQUE_MARK) or not path:
+                continue
+            old = seen.get(path)
+            if old is None:
+                old = before.get(path)
+            elif old[1] == number:  # twice in one layer: the last one counts, for what was there before it
+                seen[path] = file, number
+                if path in changes:
+                    changes[path] = changes[path]._replace(size=file.size)
+                continue
+            seen[path] = file, number
+            if old is None:
+                changes[path] = Change(path, ADDED, kind, file.size)
+            elif kind != DIRECTORY or _differ(old[0], file):
+                changes[path] = Change(path, CHANGED, kind, file.size, old[0].size)
+            else:
+                changes.pop(path, None)
+        return [changes[path] for path in sorted(changes)]
+
+    def _gone(self, files: Sequence[File]) -> Iterator[str]:
+        """Paths below that the layer hides: by whiteouts, or by a file where a directory was (or the other way)."""
+        seen = self._seen
+        whole: set[str] = set()
+        inner: set[str] = set()
+        looked: set[str] = set()
+        for file in files:
+            path, kind = file.path, file.kind
+            if kind == WHITEOUT:
+                whole.add(path)
+            elif kind == OPAQUE_MARK or (kind != DIRECTORY and path in seen and seen[path][0].kind == DIRECTORY):
+                inner.add(path)
+            above = path.rpartition("/")[0]
+            while above and above not in looked:
+                looked.add(above)
+                if above in seen and seen[above][0].kind != DIRECTORY:
+                    whole.add(above)
+                above = above.rpartition("/")[0]
+        if not whole and not inner:
+            return iter(())
+        gone = {path for path in whole if path in seen}
+        directories = [path for path in (*inner, *whole) if path not in seen or seen[path][0].kind == DIRECTORY]
+        if directories:
+            names = sorted(seen)
+            for path in directories:
+                gone.update(inside(names, path) if path else names)
+        return iter(gone)
+
+
+def _differ(one: File, other: File) -> bool:
+    return (one.kind, one.mode, one.uid, one.gid) != (other.kind, other.mode, other.uid, other.gid)
