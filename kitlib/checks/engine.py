@@ -33,10 +33,11 @@ from kitlib.checks.wrong import Wrong
 from kitlib.images import compression
 from kitlib.images.archive import load
 from kitlib.images.errors import ImageError
-from kitlib.images.explorer import scan
-from kitlib.images.explorer.compare import tree_of
-from kitlib.images.explorer.report import Report, analyse
-from kitlib.images.explorer.scan import File
+from kitlib.images.explorer import contents
+from kitlib.images.explorer.analyse import analyse
+from kitlib.images.explorer.report import Report
+from kitlib.images.explorer.scan import FILE, File
+from kitlib.images.explorer.source import Place
 from kitlib.images.store import ImageStore, StoredImage
 
 if TYPE_CHECKING:
@@ -78,23 +79,15 @@ class Image:
     @cached_property
     def files(self) -> dict[str, File]:
         """Path (without a leading slash) → what is there."""
-        return tree_of(self.report)
+        return self.report.tree.files()
 
     def read(self, path: str) -> bytes | None:
         """What is in a file that a container would see; None if there is no such file.  Links are not followed."""
-        path = path.strip("/")
-        if path not in self.files:
+        file, number = self.report.tree.get(path.strip("/")) or (None, 0)
+        if file is None or file.kind != FILE:
             return None
-        top = max(n for n, layer in enumerate(self.report.layers) if any(f.path == path for f in layer.files))
-        found: list[bytes] = []
-
-        def look(name: str, size: int, read: Any) -> None:
-            if name == path:
-                found[:] = [read(size)]
-
-        for _ in scan.entries(self._blob(top), look):
-            pass
-        return found[0] if found else None
+        layer = self._blob(number - 1)
+        return contents.read(Place(layer, 0, layer.stat().st_size), file)
 
     def layers_with(self, needle: bytes) -> list[int]:
         """Numbers (from 1, the lowest) of the layers in which these bytes lie: in a file, or in a name."""

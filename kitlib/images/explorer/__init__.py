@@ -8,6 +8,7 @@
     analyse.py    all of them, to a report
     report.py     an image as a stack: instruction ↔ layer ↔ files added, changed, removed
     tree.py       layers on top of each other
+    contents.py   what is in files
     waste.py      bytes that are shipped and never seen; the efficiency as dive counts it
     secrets.py    what looks like a secret, and whether a later layer only hides it
     compare.py    two images: shared layers, and how their files differ
