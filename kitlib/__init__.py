@@ -45,11 +45,13 @@ _WHERE = {
     "step": "kitlib.cluster.notebook",
     "stop_node": "kitlib.cluster.notebook",
     "timeline": "kitlib.book.session",
+    "why": "kitlib.book.session",
 }
 
 __all__ = ["KitError", "anatomy", "build", "certificate", "cluster", "compare_builds", "curl", "dig", "engine", "flow",
            "kubectl", "lab", "layers", "load", "packet_walk", "passage", "pause", "policy", "reach", "resume",
-           "rules", "run_controller", "schedule", "service_map", "step", "timeline"]
+           "rules", "run_controller", "schedule", "service_map", "step", "timeline",
+           "why"]
 
 
 def __getattr__(name: str) -> Any:

@@ -229,6 +229,19 @@ def schedule(pod: str, *, namespace: str = "") -> Any:
     return DecisionFigure(newest(_cluster().client("kit-view"), pod, namespace or _namespace()))
 
 
+def why(target: str, *, namespace: str = "") -> Any:
+    """The chain of causes behind the last change of "pod/web-x7k2p", back to a person.  Raises KitError."""
+    from kitlib.trace.why import fetch
+
+    try:
+        found = fetch(_cluster().client("kit-why"), target, namespace or _namespace())
+    except (BadTarget, StatusError) as error:
+        raise KitError(str(error)) from None
+    if not found.links:
+        raise KitError(f"nothing is known about {target} in namespace {namespace or _namespace()}.")
+    return found
+
+
 def _namespace() -> str:
     return _begun[-1].namespace if _begun else "default"
 

@@ -161,6 +161,16 @@ def _acts(record: Record) -> list[tuple[str, str]]:
     return [(lane, act)]
 
 
+def tell(record: Record) -> str:
+    """What one write did, in words: "assigns Pod web-x7k2p to node-2"."""
+    _, act = _acts(record)[-1]
+    if act == "status":  # in a flow it is the first of its kind; alone it may be any
+        containers = (record.changes.get("containers") or [None, None])[1] or {}
+        said = "".join(f", {name} {state}" for name, state in containers.items())
+        return f"updates the status of {KINDS.get(record.resource, record.resource)} {record.name}{said}"
+    return _text(act, [record])
+
+
 def _text(act: str, records: Sequence[Record]) -> str:
     first, last = records[0], records[-1]
     kind = KINDS.get(first.resource, first.resource)
