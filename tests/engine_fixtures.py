@@ -1,12 +1,16 @@
 """The two engines of the suite, each started, filled with one base image, and left as it was found.
 
     real        the Docker Engine of this machine (tests/needs.py sees to one)
-    embedded    `kit engine up`, in a home of its own
+    embedded    `kit engine up`, in a home of its own; it ends with this process, whatever happens to that
 """
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -15,7 +19,11 @@ from engine_support import BASE, Engine
 from kitlib.images import archive, base
 from kitlib.images.store import ImageStore
 
-BOTH = [pytest.param("real", marks=pytest.mark.needs("docker", "busybox"))]
+REAL = "unix:///var/run/docker.sock"
+PARAMETERS = [pytest.param("real", marks=pytest.mark.needs("docker", "busybox")),
+              pytest.param("embedded", marks=pytest.mark.needs("docker-cli", "busybox"))]
+# What the embedded engine is asked, too, by now.
+ASKED: tuple[str, ...] = ()
 
 
 @pytest.fixture(scope="session")
@@ -29,18 +37,42 @@ def base_archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place / "base.tar"
 
 
-@pytest.fixture(scope="session", params=BOTH)
+@pytest.fixture(scope="session", params=PARAMETERS)
 def engine_of_session(request: pytest.FixtureRequest, base_archive: Path,
                       tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    config = tmp_path_factory.mktemp("docker-config")
-    engine = Engine("real", "unix:///var/run/docker.sock", config)
-    engine("load", "-i", str(base_archive))
-    yield engine
-    engine.clean()
-    engine.sdk.close()
+    process = None
+    host = REAL
+    if request.param == "embedded":
+        home = tmp_path_factory.mktemp("kit")
+        process = subprocess.Popen(
+            ["setpriv", "--pdeathsig", "TERM", sys.executable, "-m", "kitlib.cli.main", "engine", "up", "--foreground"],
+            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env={**os.environ, "KIT_HOME": str(home)})
+        assert process.stdout is not None
+        host = process.stdout.readline().strip().removeprefix("export DOCKER_HOST=")
+    engine = Engine(request.param, host, tmp_path_factory.mktemp("docker-config"))
+    try:
+        engine("load", "-i", str(base_archive))
+        yield engine
+        engine.clean()
+    finally:
+        engine.sdk.close()
+        if process is not None:
+            process.terminate()
+            process.wait(30)
 
 
 @pytest.fixture
 def engine(engine_of_session: Engine, request: pytest.FixtureRequest) -> Engine:
     engine_of_session.test = request.node.nodeid.partition("[")[0].rpartition("/")[2]
     return engine_of_session
+
+
+def leave_out(items: list[pytest.Item]) -> None:
+    """Take away what the embedded engine is not asked yet."""
+    def wanted(item: pytest.Item) -> bool:
+        if "engine_of_session" not in getattr(item, "fixturenames", ()) or "[embedded" not in item.name:
+            return True
+        return any(fnmatch(item.nodeid.rpartition("tests/")[2], pattern) for pattern in ASKED)
+
+    if not os.environ.get("KIT_SUITE_EMBEDDED"):
+        items[:] = filter(wanted, items)

@@ -55,6 +55,7 @@ NEEDS = {
                      "JupyterLab as a person sees it"),
     "docker": Need(engine_answers, ("docker.io",), "places without privileges, such as Binder's",
                    "apt-get install docker.io, and an engine that answers `docker info`"),
+    "docker-cli": Need(programs("docker"), ("docker.io",), "the stock docker CLI as an engine's client"),
     "busybox": Need(programs("busybox"), ("busybox-static",), "images whose programs are not the host's"),
     "proot": Need(programs("proot"), ("proot",), "private files where no namespaces are allowed, as on Binder"),
     "skopeo": Need(programs("skopeo"), ("skopeo",), "images that another program has written"),

@@ -7,7 +7,6 @@ import json
 import re
 import subprocess
 import tarfile
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +14,7 @@ import docker.errors
 import pytest
 from engine_support import BASE, LABEL, PREFIX, Engine, context, saved, small_tar
 from image_files import layer
+from registry_client import serving
 
 from kitlib.images import archive
 from kitlib.images.registry.client import pull, push
@@ -26,13 +26,8 @@ SMALL = small_tar(hello=b"world\n", d__e=b"deep\n", whose=PREFIX.encode())  # a 
 
 @pytest.fixture(scope="module")
 def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
-    server = Registry(tmp_path_factory.mktemp("registry"))
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield server
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with serving(tmp_path_factory.mktemp("registry")) as server:
+        yield server
 
 
 @pytest.fixture

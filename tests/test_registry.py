@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import http.client
 import json
 import subprocess
-import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from image_files import docker_archive, layer
+from registry_client import MANIFEST, Client, serving
 
 from kitlib.images import archive
 from kitlib.images.errors import ImageError
@@ -21,52 +19,17 @@ from kitlib.images.registry.server import Registry
 from kitlib.images.store import ImageStore
 
 LAYERS = [layer(("etc/motd", b"hello")), layer(("app", b"#!" * 1000))]
-MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 
 
 @pytest.fixture
 def registry(tmp_path: Path) -> Iterator[Registry]:
-    server = Registry(tmp_path / "registry")
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield server
-    server.shutdown()
-    server.server_close()
-    thread.join()
-
-
-class Client:
-    def __init__(self, registry: Registry) -> None:
-        self._connection = http.client.HTTPConnection(registry.address, timeout=10)
-
-    def __call__(self, method: str, path: str, body: bytes = b"", **headers: str) -> tuple[int, dict[str, str], bytes]:
-        names = {name.replace("_", "-"): value for name, value in headers.items()}
-        self._connection.request(method, path, body, names)
-        answer = self._connection.getresponse()
-        return answer.status, {k.lower(): v for k, v in answer.getheaders()}, answer.read()
-
-    def error(self, method: str, path: str, body: bytes = b"", **headers: str) -> tuple[int, str]:
-        status, _, data = self(method, path, body, **headers)
-        return status, json.loads(data)["errors"][0]["code"]
-
-    def blob(self, name: str, data: bytes) -> str:
-        digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
-        assert self("POST", f"/v2/{name}/blobs/uploads/?digest={digest}", data)[0] == 201
-        return digest
-
-    def manifest(self, name: str, tag: str, **more: Any) -> str:
-        config = self.blob(name, b"{}")
-        document = {"schemaVersion": 2, "mediaType": MANIFEST, "layers": [], "config": {
-            "mediaType": "application/vnd.oci.image.config.v1+json", "digest": config, "size": 2}, **more}
-        status, headers, _ = self("PUT", f"/v2/{name}/manifests/{tag}", json.dumps(document).encode(),
-                                  Content_Type=MANIFEST)
-        assert status == 201
-        return headers["docker-content-digest"]
+    with serving(tmp_path / "registry") as server:
+        yield server
 
 
 @pytest.fixture
 def client(registry: Registry) -> Client:
-    return Client(registry)
+    return Client(registry.address)
 
 
 def test_it_says_that_it_is_a_registry(client: Client) -> None:

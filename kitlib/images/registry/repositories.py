@@ -13,8 +13,8 @@ Source: OCI distribution-spec, "Storage" is left to the implementation; docker/d
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
-import io
 import json
 import os
 import re
@@ -23,19 +23,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from kitlib.images.descriptor import CHUNK, Descriptor, digest_of, is_digest, pieces
+from kitlib.images.descriptor import Descriptor, digest_of, is_digest, pieces
+from kitlib.images.registry.body import Body
+from kitlib.images.registry.errors import RegistryError
 from kitlib.images.store import ImageStore
 
 NAME = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*")
 TAG = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}")
-
-
-class RegistryError(Exception):
-    """code: one of the distribution spec's, such as BLOB_UNKNOWN."""
-
-    def __init__(self, status: int, code: str, message: str, detail: Any = None) -> None:
-        super().__init__(message)
-        self.status, self.code, self.message, self.detail = status, code, message, detail
 
 
 class Repositories:
@@ -111,32 +105,26 @@ class Repository:
     def uploaded(self, identity: str) -> int:
         return self._upload(identity).stat().st_size
 
-    def append(self, identity: str, body: io.BufferedIOBase, length: int, start: int | None) -> int:
-        """Add a piece; the size so far.  start: where it has to fit, if the client says so."""
-        path = self._upload(identity)
-        size = path.stat().st_size
-        if start is not None and start != size:
-            raise RegistryError(416, "BLOB_UPLOAD_INVALID", f"the upload has {size} bytes; a chunk that begins at "
-                                f"{start} does not fit", {"offset": size})
-        with path.open("ab") as file:
-            left = length
-            while left:
-                piece = body.read(min(CHUNK, left))
-                if not piece:
-                    raise RegistryError(400, "BLOB_UPLOAD_INVALID", "the connection ended in the middle of a chunk")
+    def append(self, identity: str, body: Body, start: int | None) -> None:
+        """Add a chunk.  start: where it has to fit, if the client says so.  One at a time for each upload."""
+        with self._upload(identity).open("ab") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            size = os.fstat(file.fileno()).st_size
+            if start is not None and start != size:
+                raise RegistryError(416, "BLOB_UPLOAD_INVALID", f"the upload has {size} bytes; a chunk that begins at "
+                                    f"{start} does not fit", {"offset": size})
+            for piece in body.pieces():
                 file.write(piece)
-                left -= len(piece)
-        return path.stat().st_size
 
     def finish(self, identity: str, digest: str) -> None:
+        """Keep what was uploaded as a blob.  If it is another than was said, the upload has failed, and is gone."""
         path = self._upload(identity)
-        if not is_digest(digest):
-            raise RegistryError(400, "DIGEST_INVALID", f"invalid digest: {digest}")
         with path.open("rb") as file:
             found = hashlib.sha256()
             for piece in pieces(file):
                 found.update(piece)
             if f"sha256:{found.hexdigest()}" != digest:
+                path.unlink(missing_ok=True)
                 raise RegistryError(400, "DIGEST_INVALID", "provided digest did not match uploaded content",
                                     f"sha256:{found.hexdigest()}")
             file.seek(0)
@@ -171,24 +159,23 @@ class Repository:
 
     def put_manifest(self, reference: str, data: bytes, media_type: str) -> tuple[Descriptor, str]:
         """Keep a manifest; its descriptor, and the digest of its subject or "".  What it names has to be there."""
-        try:
-            document = json.loads(data)
-        except ValueError as error:
-            raise RegistryError(400, "MANIFEST_INVALID", f"manifest invalid: {error}") from error
-        if not isinstance(document, dict):
-            raise RegistryError(400, "MANIFEST_INVALID", "manifest invalid: it is no object")
+        document = parse_manifest(data)
         digest = digest_of(data)
         if is_digest(reference) and reference != digest:
             raise RegistryError(400, "DIGEST_INVALID", "provided digest did not match uploaded content", digest)
         if not is_digest(reference) and not TAG.fullmatch(reference):
             raise RegistryError(400, "TAG_INVALID", f"invalid tag: {reference}")
-        for each in (document.get("config"), *(document.get("layers") or ())):
-            wanted = (each or {}).get("digest", "")
-            if each and not self.has_blob(wanted):
-                raise RegistryError(404, "MANIFEST_BLOB_UNKNOWN", "blob unknown to registry", {"digest": wanted})
-        for each in document.get("manifests") or ():
-            if not (self._place / "_manifests" / str(each.get("digest", ""))[7:]).exists():
-                raise RegistryError(404, "MANIFEST_UNKNOWN", "manifest unknown", {"digest": each.get("digest")})
+        # A layer with URLs lies elsewhere: it may not be handed on.
+        blobs = [each["digest"] for each in (document.get("config"), *document["layers"])
+                 if each and not each.get("urls")]
+        missing = [blob for blob in dict.fromkeys(blobs) if not self.has_blob(blob)]
+        if missing:
+            raise RegistryError(404, "MANIFEST_BLOB_UNKNOWN", "blob unknown to registry",
+                                details=[{"digest": blob} for blob in missing])
+        missing = [each["digest"] for each in document["manifests"]
+                   if not (self._place / "_manifests" / each["digest"][7:]).exists()]
+        if missing:
+            raise RegistryError(404, "MANIFEST_UNKNOWN", "manifest unknown", details=[{"digest": m} for m in missing])
         kept = self._store.write(data, media_type)
         self._mark("_manifests", digest[7:], document.get("mediaType") or media_type)
         if not is_digest(reference):
@@ -222,3 +209,26 @@ class Repository:
             yield {"mediaType": mark.read_text(), "digest": f"sha256:{mark.name}", "size": len(data),
                    "artifactType": kind, **({"annotations": document["annotations"]} if "annotations" in document
                                             else {})}
+
+
+def parse_manifest(data: bytes) -> dict[str, Any]:
+    """A manifest or an index whose descriptors have digests.  Raises RegistryError."""
+    def invalid(what: str) -> RegistryError:
+        return RegistryError(400, "MANIFEST_INVALID", f"manifest invalid: {what}")
+
+    try:
+        document = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise invalid(str(error)) from error
+    if not isinstance(document, dict):
+        raise invalid("it is no object")
+    for name in ("layers", "manifests"):
+        if not isinstance(document.setdefault(name, []), list):
+            raise invalid(f"{name} is no list")
+    for name in ("mediaType", "artifactType"):
+        if not isinstance(document.get(name, ""), str):
+            raise invalid(f"{name} is no text")
+    for each in (document.get("config"), document.get("subject"), *document["layers"], *document["manifests"]):
+        if each is not None and not (isinstance(each, dict) and is_digest(str(each.get("digest")))):
+            raise invalid(f"a descriptor without a digest: {json.dumps(each)[:100]}")
+    return document

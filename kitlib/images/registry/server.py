@@ -12,19 +12,20 @@ Source: OCI distribution-spec 1.1.
 
 from __future__ import annotations
 
-import io
 import json
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, ClassVar
-from urllib.parse import parse_qs, urlencode, urlsplit
+from urllib.parse import parse_qs, unquote, urlencode, urlsplit
 
 from kitlib.images.descriptor import OCI_INDEX, is_digest
 from kitlib.images.errors import ImageError
-from kitlib.images.registry.repositories import RegistryError, Repositories, Repository
+from kitlib.images.registry.body import Body
+from kitlib.images.registry.errors import RegistryError
+from kitlib.images.registry.repositories import NAME, Repositories, Repository
 
 LARGEST_MANIFEST = 4 << 20
 _NAME = r"(?P<name>.+)"
@@ -49,6 +50,7 @@ class Registry(ThreadingHTTPServer):
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server_version, sys_version = "kit-registry", ""
+    wbufsize, disable_nagle_algorithm = 1 << 16, True  # an answer is one packet, and goes at once
     server: Registry
 
     def log_message(self, format: str, *args: Any) -> None:
@@ -57,10 +59,11 @@ class _Handler(BaseHTTPRequestHandler):
     def _serve(self) -> None:
         parts = urlsplit(self.path)
         self.query = {key: values[0] for key, values in parse_qs(parts.query, keep_blank_values=True).items()}
-        self._left = int(self.headers.get("Content-Length") or 0)
+        self.body = Body(self.rfile, self.headers)
         try:
+            self.body.check()
             for pattern, methods in self.ROUTES.items():
-                match = re.fullmatch(pattern, parts.path)
+                match = re.fullmatch(pattern, unquote(parts.path))
                 if match:
                     if self.command not in methods:
                         raise RegistryError(405, "UNSUPPORTED", "the operation is unsupported")
@@ -71,8 +74,10 @@ class _Handler(BaseHTTPRequestHandler):
             self._fail(error)
         except ImageError as error:
             self._fail(RegistryError(400, "BLOB_UPLOAD_INVALID", str(error)))
-        except (BrokenPipeError, ConnectionResetError):
+        except ConnectionError:
             self.close_connection = True
+        except OSError as error:
+            self._fail(RegistryError(500, "UNKNOWN", f"the registry cannot keep this: {error.strerror}"))
 
     do_GET = do_HEAD = do_PUT = do_POST = do_PATCH = do_DELETE = _serve
 
@@ -82,18 +87,20 @@ class _Handler(BaseHTTPRequestHandler):
     # Answers.
 
     def _fail(self, error: RegistryError) -> None:
-        if self._left > LARGEST_MANIFEST:
-            self.close_connection = True
-        elif self._left:
-            self.rfile.read(self._left)
-        body = json.dumps({"errors": [{"code": error.code, "message": error.message, "detail": error.detail}]}).encode()
-        self._answer(error.status, body, {"Content-Type": "application/json"})
+        details = error.details or (error.detail,)
+        body = json.dumps({"errors": [{"code": error.code, "message": error.message, "detail": detail}
+                                      for detail in details]}).encode()
+        self._answer(error.status, body, {"Content-Type": "application/json", **error.headers})
 
     def _answer(self, status: int, body: bytes = b"", headers: dict[str, str] | None = None) -> None:
+        if not self.body.skip(LARGEST_MANIFEST):
+            self.close_connection = True  # the rest would be taken for the next request
         self.send_response(status)
         self.send_header("Docker-Distribution-Api-Version", "registry/2.0")
         for name, value in (headers or {}).items():
             self.send_header(name, value)
+        if self.close_connection:
+            self.send_header("Connection", "close")
         if "Content-Length" not in (headers or {}) and status not in (204, 304):
             self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -102,12 +109,6 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _json(self, document: Any, headers: dict[str, str] | None = None) -> None:
         self._answer(200, json.dumps(document).encode(), {"Content-Type": "application/json", **(headers or {})})
-
-    def _body(self, most: int) -> bytes:
-        if self._left > most:
-            raise RegistryError(413, "SIZE_INVALID", f"more than {most} bytes")
-        data, self._left = self.rfile.read(self._left), 0
-        return data
 
     # Routes.
 
@@ -138,8 +139,8 @@ class _Handler(BaseHTTPRequestHandler):
             "Content-Type": found.media_type, "Docker-Content-Digest": found.digest, "Content-Length": str(found.size)})
 
     def _put_manifest(self, name: str, reference: str) -> None:
-        kept, subject = self._repository(name).put_manifest(reference, self._body(LARGEST_MANIFEST),
-                                                            self.headers.get("Content-Type", ""))
+        media_type = self.headers.get("Content-Type", "").partition(";")[0].strip()
+        kept, subject = self._repository(name).put_manifest(reference, self.body.read_all(LARGEST_MANIFEST), media_type)
         self._answer(201, b"", {"Location": f"/v2/{name}/manifests/{kept.digest}", "Docker-Content-Digest": kept.digest,
                                 **({"OCI-Subject": subject} if subject else {})})
 
@@ -158,7 +159,8 @@ class _Handler(BaseHTTPRequestHandler):
             first = int(wanted[1]) if wanted[1] else max(0, size - int(wanted[2]))
             last = min(int(wanted[2]), size - 1) if wanted[1] and wanted[2] else size - 1
             if first > last:
-                raise RegistryError(416, "SIZE_INVALID", f"the blob has {size} bytes")
+                raise RegistryError(416, "SIZE_INVALID", f"the blob has {size} bytes",
+                                    headers={"Content-Range": f"bytes */{size}"})
             headers["Content-Range"] = f"bytes {first}-{last}/{size}"
         headers["Content-Length"] = str(last - first + 1)
         self._answer(206 if "Content-Range" in headers else 200, b"", headers)
@@ -177,59 +179,56 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _begin_upload(self, name: str) -> None:
         repository = self._repository(name)
-        mounted, digest = self.query.get("mount", ""), self.query.get("digest", "")
-        if mounted and self.query.get("from") and repository.mount(mounted, self._repository(self.query["from"])):
+        mounted, source, digest = (self.query.get(key, "") for key in ("mount", "from", "digest"))
+        if mounted and NAME.fullmatch(source) and repository.mount(mounted, self._repository(source)):
             self._blob_is_there(name, mounted)
             return
         identity = repository.begin()
         if digest:
-            self._receive(repository, identity, None)
+            repository.append(identity, self.body, None)
             repository.finish(identity, digest)
             self._blob_is_there(name, digest)
             return
         self._progress(202, name, identity)
 
-    def _receive(self, repository: Repository, identity: str, start: int | None) -> None:
-        """The body, appended.  What is refused before it was read is read by `_fail`."""
-        repository.append(identity, self.rfile, self._left, start)
-        self._left = 0
-
     def _blob_is_there(self, name: str, digest: str) -> None:
         self._answer(201, b"", {"Location": f"/v2/{name}/blobs/{digest}", "Docker-Content-Digest": digest})
 
-    def _progress(self, status: int, name: str, identity: str) -> None:
+    def _state_of(self, name: str, identity: str) -> dict[str, str]:
         size = self._repository(name).uploaded(identity)
-        self._answer(status, b"", {"Location": f"/v2/{name}/blobs/uploads/{identity}", "Range": f"0-{max(0, size - 1)}",
-                                   "Docker-Upload-UUID": identity, "OCI-Chunk-Min-Length": "0"})
+        return {"Location": f"/v2/{name}/blobs/uploads/{identity}", "Range": f"0-{max(0, size - 1)}",
+                "Docker-Upload-UUID": identity}
+
+    def _progress(self, status: int, name: str, identity: str) -> None:
+        self._answer(status, b"", {**self._state_of(name, identity), "OCI-Chunk-Min-Length": "0"})
 
     def _chunk(self, name: str, identity: str) -> None:
-        self._append(self._repository(name), identity)
+        self._append(name, identity)
         self._progress(202, name, identity)
 
-    def _append(self, repository: Repository, identity: str) -> None:
-        said = _RANGE.fullmatch(self.headers.get("Content-Range", "").removeprefix("bytes "))
-        if self.headers.get("Transfer-Encoding", "").lower() == "chunked":
-            for piece in self._chunked():
-                repository.append(identity, io.BytesIO(piece), len(piece), None)
-            return
-        if said and int(said[2]) - int(said[1]) + 1 != self._left:
-            raise RegistryError(416, "BLOB_UPLOAD_INVALID", "Content-Range and Content-Length do not agree")
-        self._receive(repository, identity, int(said[1]) if said else None)
-
-    def _chunked(self) -> Iterator[bytes]:
-        """The pieces of a body without a known length (docker push)."""
-        while size := int(self.rfile.readline().split(b";")[0], 16):
-            yield self.rfile.read(size)
-            self.rfile.readline()
-        while self.rfile.readline().strip():
-            continue
+    def _append(self, name: str, identity: str) -> None:
+        """The body as the next chunk.  Where it has to begin is what Content-Range says; 416 says where we are."""
+        repository, said = self._repository(name), self.headers.get("Content-Range")
+        place = _RANGE.fullmatch((said or "").removeprefix("bytes "))
+        try:
+            if said is not None and not place:
+                raise RegistryError(416, "BLOB_UPLOAD_INVALID", f"no Content-Range: {said}")
+            if place and self.body.length is not None and int(place[2]) - int(place[1]) + 1 != self.body.length:
+                raise RegistryError(416, "BLOB_UPLOAD_INVALID", "Content-Range and Content-Length do not agree")
+            repository.append(identity, self.body, int(place[1]) if place else None)
+        except RegistryError as error:
+            if error.status == 416:
+                error.headers = self._state_of(name, identity)
+            raise
 
     def _finish_upload(self, name: str, identity: str) -> None:
-        repository = self._repository(name)
-        if self._left or self.headers.get("Transfer-Encoding"):
-            self._append(repository, identity)
-        repository.finish(identity, self.query.get("digest", ""))
-        self._blob_is_there(name, self.query["digest"])
+        digest = self.query.get("digest", "")
+        if not is_digest(digest):
+            raise RegistryError(400, "DIGEST_INVALID", f"invalid digest: {digest}")
+        if self.body.length != 0:
+            self._append(name, identity)
+        self._repository(name).finish(identity, digest)
+        self._blob_is_there(name, digest)
 
     def _upload_status(self, name: str, identity: str) -> None:
         self._progress(204, name, identity)
