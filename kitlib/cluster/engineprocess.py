@@ -69,7 +69,8 @@ def _run(coroutine: Any) -> None:
 async def _serve(directory: ProcessDir, ready: Callable[[dict[str, Any]], None]) -> None:
     from kitlib.cluster.dockerengine import socket_of
     from kitlib.engine.engine import Engine
-    from kitlib.engine.server import API_VERSION, VERSION, EngineServer
+    from kitlib.engine.machine import API_VERSION, VERSION, text_of
+    from kitlib.engine.server import EngineServer
 
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -82,7 +83,7 @@ async def _serve(directory: ProcessDir, ready: Callable[[dict[str, Any]], None])
         socket = socket_of(directory)
         await server.listen(socket)
         state = {"pid": os.getpid(), "socket": str(socket), "version": VERSION,
-                 "apiVersion": ".".join(map(str, API_VERSION))}
+                 "apiVersion": text_of(API_VERSION)}
         write_private(directory.state, json.dumps(state))
         log.info("ready: unix://%s", socket)
         ready(state)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from kitlib.engine.events import Events
+from kitlib.engine.images import Images
 from kitlib.engine.state import State
 from kitlib.images.layerwriter import Entry
 from kitlib.images.store import ImageStore, default_store
@@ -38,10 +39,20 @@ class ContainersPart(Part, Protocol):
         """All containers as GET /containers/json?all=1&size=1 has them: Id, Names, ImageID, State, SizeRw, …"""
         ...
 
+    def info(self) -> dict[str, Any]:
+        """Fields of GET /info that depend on what runs containers: MemoryLimit, CgroupDriver, Runtimes, …"""
+        ...
+
     async def snapshot(self, name: str, *, pause: bool = True) -> tuple[dict[str, Any], Sequence[Entry]]:
         """For commit: the container as inspect shows it (Config, Image, Id), and what is in its read-write layer.
 
         Entries of a layer, whiteouts included.  Raises EngineError(404, "No such container: …")."""
+        ...
+
+
+class VolumesPart(Part, Protocol):
+    def usage(self) -> list[dict[str, Any]]:
+        """All volumes as GET /system/df has them, with UsageData."""
         ...
 
 
@@ -53,9 +64,11 @@ class Engine:
         self.store = store or default_store()
         self.state = State(home / "state")
         self.events = Events()
+        self.images = Images(self)
         self.began = time.time()
         # The parts, in the order in which they start; they stop the other way round.
         self.containers: ContainersPart | None = None
+        self.volumes: VolumesPart | None = None
         self.parts: list[Part] = []
 
     async def start(self) -> None:

@@ -24,16 +24,15 @@ from kitlib.engine.call import Answer, Call, Result, Stream, as_json
 from kitlib.engine.engine import Engine
 from kitlib.engine.errors import EngineError, bad_request, not_found
 from kitlib.engine.http import Connection
+from kitlib.engine.machine import API_VERSION, NEWEST, OLDEST, VERSION, text_of
 from kitlib.images.errors import ImageError
 from kitlib.runtime.cri import RuntimeError_
 
 log = logging.getLogger(__name__)
 
-API_VERSION, OLDEST, NEWEST = (1, 41), (1, 12), (1, 60)
-VERSION = "20.10.24+kitlib"
 _PREFIX = re.compile(r"/v(\d+)\.(\d+)(/.*)")
 _REASONS = {status.value: status.phrase for status in HTTPStatus}
-_ALWAYS = f"Api-Version: {API_VERSION[0]}.{API_VERSION[1]}\r\nDocker-Experimental: false\r\nOstype: linux\r\n" \
+_ALWAYS = f"Api-Version: {text_of(API_VERSION)}\r\nDocker-Experimental: false\r\nOstype: linux\r\n" \
           f"Server: Docker/{VERSION} (linux)\r\n"
 
 
@@ -89,10 +88,10 @@ class EngineServer:
             version = f"{match[1]}.{match[2]}"
             if call.version > NEWEST:
                 raise bad_request(f"client version {version} is too new. Maximum supported API version is "
-                                  f"{API_VERSION[0]}.{API_VERSION[1]}")
+                                  f"{text_of(API_VERSION)}")
             if call.version < OLDEST:
                 raise bad_request(f"client version {version} is too old. Minimum supported API version is "
-                                  f"{OLDEST[0]}.{OLDEST[1]}, please upgrade your client to a newer version")
+                                  f"{text_of(OLDEST)}, please upgrade your client to a newer version")
         found = routing.find(call.method, call.path)
         if found is None:
             raise not_found("page not found")

@@ -163,6 +163,31 @@ class ImageStore:
             entries[:] = [e for e in entries if e.digest != image.digest
                           or e.annotations.get(REF_NAME, "") != image.name]
 
+    def untag(self, name: str) -> None:
+        """Take a name away; what had it stays, nameless if that was its last one."""
+        with self._changing() as entries:
+            entries[:] = _tidy([_named(e, "") if e.annotations.get(REF_NAME) == name else e for e in entries])
+
+    def discard(self, identity: str) -> None:
+        """Remove an image (by its config's digest) whatever its names, and of its blobs those that no other image has.
+
+        Other than `collect` it leaves alone what somebody is just writing.
+        """
+        with self._changing() as entries:
+            images = [(e, self._load(e.annotations.get(REF_NAME, ""), e)) for e in entries]
+            entries[:] = [e for e, image in images if image.id != identity]
+            kept = {d for _, i in images if i.id != identity for d in _digests(i)}
+            for digest in {d for _, i in images if i.id == identity for d in _digests(i)} - kept:
+                self.blob(digest).unlink(missing_ok=True)
+            diffs = {d for _, i in images if i.id != identity for d in i.diff_ids}
+            for diff_id in {d for _, i in images if i.id == identity for d in i.diff_ids} - diffs:
+                for path in (self.root / "unpacked").glob(f"*-{diff_id.removeprefix('sha256:')}"):
+                    shutil.rmtree(path, ignore_errors=True)
+            flats = {flat_name(i.diff_ids) for _, i in images if i.id != identity}
+            for _, image in images:
+                if flat_name(image.diff_ids) not in flats:
+                    shutil.rmtree(self.root / "flat" / flat_name(image.diff_ids), ignore_errors=True)
+
     # Images.
 
     def find(self, reference: str) -> StoredImage | None:
@@ -204,7 +229,7 @@ class ImageStore:
 
     def flat_of(self, parts: Sequence[tuple[Descriptor, str]]) -> Path:
         """Layers (with their diff ids), the lowest first, as one directory."""
-        name = digest_of("".join(diff_id for _, diff_id in parts).encode()).removeprefix("sha256:")
+        name = flat_name([diff_id for _, diff_id in parts])
         return self._made(self.root / "flat" / name, [one for one, _ in parts], layer.Whiteouts.REMOVE)
 
     def _made(self, place: Path, layers: Any, whiteouts: layer.Whiteouts) -> Path:
@@ -229,14 +254,14 @@ class ImageStore:
         """Remove the blobs and directories that no name leads to; bytes of blobs that are free now."""
         with self._changing() as entries:
             images = [self._load(e.annotations.get(REF_NAME, ""), e) for e in entries]
-            kept = {d.digest for i in images for d in (i.manifest, i.config_descriptor, *i.layers)}
+            kept = {d for i in images for d in _digests(i)}
             freed = 0
             for path in self._blobs.iterdir():
                 if f"sha256:{path.name}" not in kept and not path.name.startswith(".incoming-"):
                     freed += path.stat().st_size
                     path.unlink()
             diffs = {d.removeprefix("sha256:") for i in images for d in i.diff_ids}
-            flats = {digest_of("".join(i.diff_ids).encode()).removeprefix("sha256:") for i in images}
+            flats = {flat_name(i.diff_ids) for i in images}
             for path in (self.root / "unpacked").glob("*-*"):
                 if path.name.partition("-")[2] not in diffs:
                     shutil.rmtree(path, ignore_errors=True)
@@ -299,6 +324,15 @@ def choose(index: dict[str, Any], name: str) -> Descriptor:
             return entry
     there = ", ".join(f"{e.platform.get('os')}/{e.platform.get('architecture')}" for e in entries) or "nothing"
     raise ImageError(f"{name} is for {there}, and this machine is linux/{machine()}")
+
+
+def flat_name(diff_ids: Sequence[str]) -> str:
+    """Under which name these layers lie as one directory."""
+    return digest_of("".join(diff_ids).encode()).removeprefix("sha256:")
+
+
+def _digests(image: StoredImage) -> tuple[str, ...]:
+    return (image.digest, image.config_descriptor.digest, *(one.digest for one in image.layers))
 
 
 def _named(entry: Descriptor, name: str) -> Descriptor:

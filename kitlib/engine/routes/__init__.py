@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 
-GROUPS = ("system",)
+GROUPS = ("system", "images")
 
 
 def load() -> None:
