@@ -17,6 +17,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kitlib.book.engine import engine_for
 from kitlib.checks import answers
 from kitlib.checks.framework import Lab, load
 from kitlib.checks.run import run_lab
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from kitlib.views.walk_figure import WalkFigure
 
 AGENT = "learner"
+SHOWN = 400  # characters of an answer that are repeated
 
 
 class LabSession:
@@ -41,6 +43,7 @@ class LabSession:
         self.lab, self.cluster = lab, cluster
         self.stem, self.namespace = lab.stem, lab.namespace
         self.client = cluster.client(user_agent)
+        self.engine = engine_for(lab)
 
     def answer(self, name: str, value: Any) -> None:
         """Hand in an answer.  It can be changed as often as you like."""
@@ -55,12 +58,14 @@ class LabSession:
         except answers.BadAnswer as error:
             print(f"That cannot be an answer: {error}.")
             return
-        print(f"Noted: {name} = {value!r}")
+        shown = repr(value)
+        print(f"Noted: {name} = {shown if len(shown) <= SHOWN else shown[:SHOWN] + '…'}")
 
     def check(self, name: str) -> Any:
         """A button that checks one exercise, and has done so once already."""
         exercise = self.lab.exercise(name)
-        world = World(self.client, self.namespace, backend=self.cluster.backend)
+        world = World(self.client, self.namespace, backend=self.cluster.backend,
+                      engine=self.engine.host if self.engine else "")
 
         def run() -> Any:
             return run_lab(self.lab, world, only=[exercise.name])[0]
@@ -133,8 +138,10 @@ class LabSession:
     def __repr__(self) -> str:
         status = self.cluster.status()
         nodes = ", ".join(node["name"] for node in status.nodes)
+        engine = f"\ncontainer engine: {self.engine.kind}, {self.engine.version}" if self.engine else ""
         return (f"{self.lab.title} ({self.lab.minutes} minutes, {len(self.lab.exercises)} exercises)\n"
-                f"cluster {self.cluster.name} ({self.cluster.backend}), nodes {nodes}; namespace {self.namespace}")
+                f"cluster {self.cluster.name} ({self.cluster.backend}), nodes {nodes}; namespace {self.namespace}"
+                f"{engine}")
 
 
 def lab(stem: str, *, cluster: Cluster | None = None) -> LabSession:

@@ -4,7 +4,7 @@
     shop.layers                 diff ids, the lowest first: equal ids are the same files, whoever says so
     shop.config                 Entrypoint, Env, User …;  shop.history: one entry an instruction
     shop.files                  what a container of it would see;  shop.read("etc/motd"): bytes, or None
-    shop.layers_with(b"s3cret") numbers of the layers in which these bytes lie, hidden or not
+    shop.layers_with(b"s3cret") numbers of the layers in which these bytes lie, hidden or not; shop.holding("etc/motd")
     shop.report                 the explorer's: layers, changes, waste, efficiency, secrets
 
     world.engine.diff("box")    {"/etc/motd": "C", …}, as `docker diff` prints it
@@ -83,11 +83,21 @@ class Image:
 
     def read(self, path: str) -> bytes | None:
         """What is in a file that a container would see; None if there is no such file.  Links are not followed."""
-        file, number = self.report.tree.get(path.strip("/")) or (None, 0)
+        _, number = self.report.tree.get(path.strip("/")) or (None, 0)
+        return self.read_in(number, path) if number else None
+
+    def read_in(self, number: int, path: str) -> bytes | None:
+        """The same, as one layer (from 1, the lowest) has it, hidden or not."""
+        file = next((f for f in self.report.layers[number - 1].files if f.path == path.strip("/")), None)
         if file is None or file.kind != FILE:
             return None
         layer = self._blob(number - 1)
         return contents.read(Place(layer, 0, layer.stat().st_size), file)
+
+    def holding(self, path: str, kind: str = FILE) -> list[int]:
+        """Numbers of the layers that have an entry of this path; kind WHITEOUT: those that hide it."""
+        return [layer.number for layer in self.report.layers
+                if any(file.path == path and file.kind == kind for file in layer.files)]
 
     def layers_with(self, needle: bytes) -> list[int]:
         """Numbers (from 1, the lowest) of the layers in which these bytes lie: in a file, or in a name."""

@@ -44,10 +44,13 @@ def known_lab(stem: str) -> Lab:
 
 
 def check(lab: Lab, cluster: Cluster, only: list[str] | None = None) -> list[Result]:
+    from kitlib.book.engine import engine_for
     from kitlib.checks.run import run_lab
     from kitlib.checks.world import World
 
-    world = World(cluster.client("kit-check"), lab.namespace, backend=cluster.backend)
+    engine = engine_for(lab)
+    world = World(cluster.client("kit-check"), lab.namespace, backend=cluster.backend,
+                  engine=engine.host if engine else "")
     return run_lab(lab, world, only=only or ())
 
 

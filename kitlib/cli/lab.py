@@ -86,7 +86,8 @@ def _run_and_check(session: LabSession, notebook: Path, kubeconfig: Path) -> lis
     from kitlib.checks.world import World
 
     lab, results = session.lab, dict[str, "Result"]()
-    world = World(session.cluster.client("kit-check"), lab.namespace, backend=session.cluster.backend)
+    world = World(session.cluster.client("kit-check"), lab.namespace, backend=session.cluster.backend,
+                  engine=session.engine.host if session.engine else "")
 
     def check(name: str) -> None:
         results[name] = run_exercise(lab.exercise(name), world, results)

@@ -4,6 +4,7 @@
     merge.py     answer cells, by id, into the instructor's notebook
     confine.py   how a learner's kernel is kept away from everything else
     kernel.py    that kernel, as the grader talks to it
+    engine.py    its container engine, where the chapter has one, kept away just so
     worker.py    one submission: its own process, its own fresh cluster
     grade.py     the whole class, several at a time
     report.py    JSON, CSV and one HTML page

@@ -53,16 +53,24 @@ def strongest() -> Sandbox:
     return Sandbox("same-user", "learner code runs as the grader's own user, with limits only")
 
 
-def command(sandbox: Sandbox, argv: Sequence[str], *, work: Path, hide: Sequence[Path], seconds: int) -> list[str]:
-    """The command line that runs argv confined.  work: the one writable directory; hide: what must not be seen."""
+def command(sandbox: Sandbox, argv: Sequence[str], *, work: Path, hide: Sequence[Path], seconds: int,
+            uid: int = NOBODY, nobody: bool = False, sockets: Sequence[Path] = ()) -> list[str]:
+    """The command line that runs argv confined.  work: the one writable directory; hide: what must not be seen.
+
+    uid: in an other-user sandbox.  nobody: in a bubblewrap of root's, too, be no root (one without capabilities is
+    neither here nor there to a program that asks who it is).  sockets: Unix sockets that it may speak to.
+    """
     limits = [sys.executable, "-m", "kitlib.grading.confine", "--seconds", str(seconds)]
     if sandbox.kind == "other-user":
         for path in (work, *work.rglob("*")):
-            os.chown(path, NOBODY, NOBODY)
-        return [*limits, "--uid", str(NOBODY), "--", *argv]
+            os.chown(path, uid, uid)
+        return [*limits, "--uid", str(uid), "--", *argv]
     if sandbox.kind == "bubblewrap":
         hidden = [arg for path in hide if path.is_dir() for arg in ("--tmpfs", str(path.resolve()))]
         desk = ["--bind", str(work), str(work), "--chdir", str(work)]
+        desk += [arg for path in sockets for arg in ("--ro-bind", str(path), str(path))]
+        if nobody and os.geteuid() == 0:
+            desk += ["--unshare-user", "--uid", str(NOBODY), "--gid", str(NOBODY)]
         return [*_bubblewrap(), *hidden, *desk, "--", *limits, "--", *argv]
     return [*limits, "--", *argv]
 

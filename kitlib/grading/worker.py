@@ -2,7 +2,7 @@
 
     worker (ours)                              kernel (the learner's, confined)
     ─────────────                              ────────────────────────────────
-    starts an ephemeral cluster
+    starts an ephemeral cluster, and, where the chapter has one, a container engine (engine.py)
     cell by cell: setup, answers     ──text──▶ runs them against that cluster
     at a check cell: looks at the cluster      (idle; a learner's controller may go on running)
     writes the result
@@ -32,6 +32,7 @@ from kitlib.cluster.home import ClusterDir
 from kitlib.cluster.interface import Settings
 from kitlib.grading import confine
 from kitlib.grading.collect import read
+from kitlib.grading.engine import GradedEngine
 from kitlib.grading.kernel import Kernel, environment
 from kitlib.grading.merge import Cell, merge
 
@@ -70,32 +71,45 @@ class Run:
         home, desk = work / "grader", work / "desk"
         home.mkdir(mode=0o700)
         desk.mkdir()
+        engine = self._engine(work / "engine") if self.lab.engine else None
         cluster = EmbeddedCluster(ClusterDir("grade", home=home))
         cluster.start(Settings(nodes=3, ephemeral=True, parent_pid=os.getpid()))
         kernel = None
         try:
-            kernel = self._kernel(cluster, desk)
-            world = World(cluster.client("kit-grade"), self.lab.namespace)
+            kernel = self._kernel(cluster, desk, engine)
+            world = World(cluster.client("kit-grade"), self.lab.namespace, engine=engine.host if engine else "")
             self._run_cells(cells, kernel, world)
         finally:
             if kernel:
                 kernel.stop()
             cluster.stop()
+            if engine:
+                engine.stop()
         return [self.results[e.name] for e in self.lab.exercises]
 
-    def _kernel(self, cluster: EmbeddedCluster, desk: Path) -> Kernel:
+    def _hide(self) -> list[Path]:
+        """tests/ holds sample solutions, too; what a mount hides must not be the way to the kernel's own code."""
+        return [files.root() / "solutions", files.root() / "tests", *(Path(path) for path in self.job["hide"])]
+
+    def _engine(self, place: Path) -> GradedEngine:
+        place.mkdir()
+        engine = GradedEngine(place, self._hide(), int(self.job["total_seconds"]) + 60)
+        engine.start()
+        return engine
+
+    def _kernel(self, cluster: EmbeddedCluster, desk: Path, engine: GradedEngine | None) -> Kernel:
         own = desk / "kubeconfig"
         shutil.copyfile(kubeconfig_for(cluster, self.lab.namespace), own)
         own.chmod(0o600)
         sandbox = confine.strongest()
-        # tests/ holds sample solutions, too; what a mount hides must not be the way to the kernel's own code.
-        hide = [files.root() / "solutions", files.root() / "tests", *(Path(path) for path in self.job["hide"])]
         seconds = int(self.job["total_seconds"]) + 60
+        sockets = [engine.socket] if engine else []
 
         def confined(argv: list[str]) -> list[str]:
-            return confine.command(sandbox, argv, work=desk, hide=hide, seconds=seconds)
+            return confine.command(sandbox, argv, work=desk, hide=self._hide(), seconds=seconds, sockets=sockets)
 
-        kernel = Kernel(desk, environment(os.environ, own, desk), confined)
+        env = environment(os.environ, own, desk) | ({"DOCKER_HOST": engine.host} if engine else {})
+        kernel = Kernel(desk, env, confined)
         kernel.start()
         return kernel
 

@@ -1,0 +1,59 @@
+"""A submission's container engine: the learner's kernel may speak to it, and to nothing else of it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from kitlib.cluster.dockerengine import ask
+from kitlib.grading import confine
+from kitlib.grading.engine import GradedEngine, remove
+
+
+@pytest.fixture
+def work():
+    place = Path(tempfile.mkdtemp(prefix="kit-grade-"))  # sockets want a short path
+    place.chmod(0o755)
+    yield place
+    remove(place)
+
+
+@pytest.mark.needs("confinement")
+@pytest.mark.timeout(90)
+def test_the_engine_is_reached_from_a_confined_kernel_and_ends_with_its_grading(work):
+    desk, own, secret = work / "desk", work / "engine", work / "solutions"
+    for place in (desk, own, secret):
+        place.mkdir()
+    (secret / "answer").write_text("42")
+    engine = GradedEngine(own, [secret], 60)
+    host = engine.start()
+    try:
+        found = ask(host)
+        assert found is not None
+        assert found.kind == "embedded"
+        program = ("import os, sys; from kitlib.cluster.dockerengine import ask; print(ask(sys.argv[1]).kind); "
+                   "print(os.access(os.path.dirname(sys.argv[1][7:]) + '/run', os.R_OK))")
+        argv = confine.command(confine.strongest(), [sys.executable, "-c", program, host], work=desk, hide=[secret],
+                               seconds=30, sockets=[engine.socket])
+        env = {"PATH": os.environ["PATH"], "HOME": str(desk), "TMPDIR": str(desk)}
+        said = subprocess.run(argv, env=env, capture_output=True, text=True, timeout=60, check=False)
+        assert said.stdout.split() == ["embedded", "False"], said.stderr
+    finally:
+        engine.stop()
+    assert ask(host) is None
+    assert not own.exists()
+
+
+def test_what_nobody_may_enter_is_removed_all_the_same(tmp_path):
+    place = tmp_path / "a"
+    (place / "b/c").mkdir(parents=True)
+    (place / "b/c/file").write_text("x")
+    (place / "b/c").chmod(0)
+    (place / "b").chmod(0)
+    remove(place)
+    assert not place.exists()
