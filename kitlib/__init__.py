@@ -20,6 +20,7 @@ __version__ = "0.1.0"
 _WHERE = {
     "KitError": "kitlib.cluster.errors",
     "anatomy": "kitlib.book.session",
+    "at": "kitlib.book.session",
     "base_image": "kitlib.book.engine",
     "build": "kitlib.book.build",
     "certificate": "kitlib.book.door",
@@ -49,9 +50,7 @@ _WHERE = {
     "why": "kitlib.book.session",
 }
 
-__all__ = ["KitError", "anatomy", "base_image", "build", "certificate", "cluster", "compare_builds", "curl", "dig",
-           "engine", "flow", "kubectl", "lab", "layers", "load", "packet_walk", "passage", "pause", "policy",
-           "reach", "resume", "rules", "run_controller", "schedule", "service_map", "step", "timeline", "why"]
+__all__ = [*_WHERE, "cluster", "engine"]  # noqa: PLE0604 (one list of names, not two)
 
 
 def __getattr__(name: str) -> Any:

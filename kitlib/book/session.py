@@ -228,6 +228,18 @@ def timeline(pod: str, *, namespace: str = "", live: bool = False, seconds: floa
     return draw(pod, namespace=namespace or _namespace(), cluster=_cluster(), live=live, seconds=seconds)
 
 
+def at(revision: int, resources: str = "", *, namespace: str = "") -> Any:
+    """The cluster as it was: `kit.at(120, "rs,pods")`; a negative revision counts back from now."""
+    from kitlib.trace import past
+
+    client = _cluster().client("kit-at")
+    chosen = revision if revision > 0 else past.now(client) + revision
+    try:
+        return past.look(client, chosen, namespace or _namespace(), past.resources_of(resources) or past.SHOWN)
+    except StatusError as error:
+        raise KitError(error.message) from None
+
+
 def schedule(pod: str, *, namespace: str = "") -> Any:
     """Why a Pod is on its node, or on none.  Raises KitError if the scheduler's thoughts cannot be had."""
     from kitlib.cluster.decisions import newest

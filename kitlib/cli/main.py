@@ -39,6 +39,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "ingress": ("ingress", "the ingress controller: install it, see what goes where"),
     "flow": ("flow", "draw who did what because of what for one object"),
     "why": ("why", "the chain of causes behind an object's last change"),
+    "at": ("at", "the cluster as it was at a revision"),
     "rules": ("rules", "print the rules that kube-proxy has for this cluster, in any mode"),
     "walk": ("rules", "walk a packet through these rules: which rule takes it where"),
     "timeline": ("timeline", "what a Pod and its containers were, from when to when"),

@@ -62,11 +62,17 @@ class Client:
         return self._request("GET", self.path(resource, namespace, name, subresource))
 
     def list(self, resource: str, namespace: str | None = None, *, label_selector: str = "", field_selector: str = "",
-             resource_version: str = "", limit: int = 0, continue_token: str = "") -> Object:
-        """namespace None: of all namespaces.  A long list comes in pieces if `limit` is given."""
+             resource_version: str = "", exact: bool = False, limit: int = 0, continue_token: str = "",
+             accept: str = "") -> Object:
+        """namespace None: of all namespaces.  A long list comes in pieces if `limit` is given.
+
+        exact: as it was at `resource_version`, not later.  accept: another form of the answer, such as a Table.
+        """
         query = _query(labelSelector=label_selector, fieldSelector=field_selector, resourceVersion=resource_version,
-                       limit=str(limit or ""), **{"continue": continue_token})
-        return self._request("GET", self.path(resource, namespace or ""), query)
+                       resourceVersionMatch="Exact" if exact else "", limit=str(limit or ""),
+                       **{"continue": continue_token})
+        return self._request("GET", self.path(resource, namespace or ""), query,
+                             headers={"accept": accept} if accept else None)
 
     def watch(self, resource: str, namespace: str | None = None, *, resource_version: str = "",
               label_selector: str = "", field_selector: str = "", initial_events: bool = False) -> WatchSource:
