@@ -48,6 +48,10 @@ class Merged:
                 return place
         return None
 
+    def is_directory(self, path: str) -> bool:
+        place = self.find(path)
+        return place is not None and stat.S_ISDIR(os.lstat(place).st_mode)
+
     def names(self, path: str) -> list[str]:
         """What is in a directory."""
         found: dict[str, bool] = {}

@@ -6,7 +6,9 @@
     operations.py   what a step does; configuring, copying, running: from an instruction to its step
     cache.py        what a step would give is known before it runs, if everything it stands on is the same
     isolation.py    RUN: a program in the image's files, as well isolated as this machine allows
-    build.py        all of it together; steps that do not wait for each other run at the same time
+    making.py       the steps of one build; those that do not wait for each other run at the same time
+    committing.py   layers of steps → an image, its configuration and history (history.py)
+    build.py        all of it together; door.py for callers on an event loop, with a context that is a tar
     report.py       what became of every step: for pictures, for checks, to compare two builds
     job.py          a build in one call; several of them in a process of their own
 """

@@ -4,13 +4,14 @@
                     └────── the parts are kept, so that a miss can say which of them is another now
 
     $KIT_HOME/images/build/KEY.json     the layer that came of it, when, how long it took
-    $KIT_HOME/images/build/last/…       the parts of the last build at this place of this Dockerfile
+    $KIT_HOME/images/build/last/…       the parts of all steps of the last build of this Dockerfile
 
 Source: moby/buildkit, solver (cache keys by definition and by content).
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -26,12 +27,14 @@ Parts = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Result:
-    """What a step gave.  layer: None if it changed no file; created, seconds: when, and how long it took."""
+    """What a step gave.  layer: None if it changed no file; created, seconds: when, and how long it took; files: a
+    digest of what a COPY took."""
 
     layer: Descriptor | None
     diff_id: str
     created: float
     seconds: float
+    files: str = ""
 
 
 def key_of(parts: Parts) -> str:
@@ -48,31 +51,18 @@ class BuildCache:
         except (FileNotFoundError, ValueError):
             return None
         layer = found["layer"]
-        return Result(Descriptor(**layer) if layer else None, found["diff_id"], found["created"], found["seconds"])
+        return Result(Descriptor(**layer) if layer else None, found["diff_id"], found["created"], found["seconds"],
+                      found.get("files", ""))
 
     def keep(self, key: str, result: Result) -> None:
         layer = result.layer
         brief = {"media_type": layer.media_type, "digest": layer.digest, "size": layer.size} if layer else None
-        self._write(self._root / f"{key}.json", {"layer": brief, "diff_id": result.diff_id, "created": result.created,
-                                                 "seconds": result.seconds})
+        _write(self._root / f"{key}.json", {"layer": brief, "diff_id": result.diff_id, "created": result.created,
+                                            "seconds": result.seconds, "files": result.files})
 
-    def why(self, place: str, parts: Parts, *, remember: bool = True) -> str:
-        """Why a step at this place of a Dockerfile is not what it was, in a few words."""
-        path = self._root / "last" / f"{hashlib.sha256(place.encode()).hexdigest()}.json"
-        try:
-            before = json.loads(path.read_text())
-        except (FileNotFoundError, ValueError):
-            before = None
-        if remember:
-            self._write(path, parts)
-        return compare(before, json.loads(json.dumps(parts, default=str)))
-
-    @staticmethod
-    def _write(path: Path, document: Any) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}")
-        temporary.write_text(json.dumps(document))
-        os.replace(temporary, path)
+    def last(self, place: str) -> LastBuild:
+        """What the last build at a place (a context and a Dockerfile) was made of."""
+        return LastBuild(self._root / "last" / f"{hashlib.sha256(place.encode()).hexdigest()}.json")
 
     def clear(self) -> int:
         """Forget everything; how many results that were."""
@@ -80,6 +70,33 @@ class BuildCache:
         for path in found:
             path.unlink(missing_ok=True)
         return len(found)
+
+
+class LastBuild:
+    """The parts of each step's key, as they were; `save` makes those of now the next one's."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._before, self._now = path, {}, {}  # type: tuple[Path, dict[str, Any], dict[str, Any]]
+        with contextlib.suppress(FileNotFoundError, ValueError):
+            self._before = json.loads(path.read_text())
+
+    def why(self, step: str, parts: Parts) -> str:
+        """Why a step is not what it was, in a few words."""
+        now = self._now[step] = json.loads(json.dumps(parts, default=str))
+        return compare(self._before.get(step), now)
+
+    def save(self) -> None:
+        """Steps that were not come to are as they were."""
+        together = {**self._before, **self._now}
+        if together != self._before:
+            _write(self._path, together)
+
+
+def _write(path: Path, document: Any) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}")
+    temporary.write_text(json.dumps(document))
+    os.replace(temporary, path)
 
 
 def compare(before: Parts | None, now: Parts) -> str:

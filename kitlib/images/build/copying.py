@@ -58,4 +58,4 @@ def copy(planner: Planner, stage: Stage, at: Instruction) -> None:
         planner.source_step(origin, stage, at) if origin else None, texts, urls,
         planner.words(at, at.flag("chown"), env), mode, at.name == "ADD" and boolean(at.flag("unpack", "true")),
         boolean(at.flag("parents", "false")), tuple(value for name, value in at.flags if name == "exclude"),
-        at.flag("checksum")))
+        at.flag("checksum")), said=" ".join([at.name, target] if planner.classic else [at.name, *words]))

@@ -18,7 +18,7 @@ import difflib
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 INSTRUCTIONS = ("ADD", "ARG", "CMD", "COPY", "ENTRYPOINT", "ENV", "EXPOSE", "FROM", "HEALTHCHECK", "LABEL",
@@ -68,6 +68,8 @@ class Instruction:
     heredocs: tuple[Heredoc, ...] = ()
     source: str = ""  # as it stands in the file
     end: int = 0  # its last line
+    joined: str = ""  # the same in one line, without heredocs
+    number: int = 0  # 1 is the file's first
 
     def flag(self, name: str, default: str = "") -> str:
         return next((value for key, value in self.flags if key == name), default)
@@ -106,6 +108,7 @@ def _read_directives(lines: list[str], file: str) -> tuple[dict[str, str], int]:
 
 
 def _instructions(lines: list[str], number: int, escape: str, file: str) -> Iterator[Instruction]:
+    count = 0
     while number < len(lines):
         stripped = lines[number].strip()
         if not stripped or stripped.startswith("#"):
@@ -115,7 +118,8 @@ def _instructions(lines: list[str], number: int, escape: str, file: str) -> Iter
         text, number = _logical_line(lines, number, escape)
         column = len(lines[first]) - len(lines[first].lstrip()) + 1
         instruction, number = _read(text, Place(first + 1, column), lines, number, file)
-        yield instruction
+        count += 1
+        yield replace(instruction, number=count)
 
 
 def _logical_line(lines: list[str], number: int, escape: str) -> tuple[str, int]:
@@ -154,7 +158,8 @@ def _read(text: str, place: Place, lines: list[str], number: int, file: str) -> 
         raise DockerfileError(place, f"{upper} requires at least one argument", file)
     words = _json_words(rest) if upper in _JSON else None
     source = "\n".join(lines[place.line - 1:number])
-    made = Instruction(upper, place, rest, flags, words or (), words is not None, tuple(heredocs), source, number)
+    made = Instruction(upper, place, rest, flags, words or (), words is not None, tuple(heredocs), source, number,
+                       text.strip())
     return made, number
 
 

@@ -69,10 +69,13 @@ def _excluded(operation: Copy, source: Source) -> bool:
 def _in_context(wanted: str, context: Context) -> list[list[Source]]:
     groups = []
     for name in context.match(wanted):
-        place = context.root / name if name else context.root
+        real = context.follow(name)
+        if real is None:
+            continue
+        place = context.root / real if real else context.root
         group = [Source(name, place)]
-        if place.is_dir() and not place.is_symlink():
-            group += [Source(name, context.root / path, path[len(name):].lstrip("/")) for path in context.walk(name)]
+        if place.is_dir():
+            group += [Source(name, context.root / path, path[len(real):].lstrip("/")) for path in context.walk(real)]
         groups.append(group)
     return groups
 
@@ -83,14 +86,16 @@ def _in_tree(wanted: str, tree: Merged) -> list[list[Source]]:
         rule = pattern(path)
         names = [name for name, _ in tree.walk("") if rule.fullmatch(name)]
     else:
-        resolved = tree.resolve(path)
-        names = [resolved] if not resolved or tree.find(resolved) is not None else []
+        names = [path]
     groups = []
     for name in names:
-        place = tree.find(name)
-        group = [Source(name, place or Path("/"))]
-        if place is not None and place.is_dir() and not place.is_symlink():
-            group += [Source(name, below, path[len(name):].lstrip("/")) for path, below in tree.walk(name)]
+        real = tree.resolve(name)  # what is named is followed, links below it are copied
+        place = tree.find(real) if real else Path("/")
+        if place is None:
+            continue
+        group = [Source(name, place)]
+        if place.is_dir() and not place.is_symlink():
+            group += [Source(name, below, path[len(real):].lstrip("/")) for path, below in tree.walk(real)]
         groups.append(group)
     return groups
 
@@ -120,7 +125,7 @@ def entries(operation: Copy, groups: list[list[Source]], target: Merged, owner: 
     there = target.find(place)
     is_directory = into_directory or not place or (there is not None and there.is_dir())
     for group in groups:
-        _copy_group(operation, group, place, is_directory, made, ready, scratch)
+        _copy_group(operation, group, place, is_directory, made, ready, target, scratch)
     for name, text in operation.texts:
         made[_join(place, name) if is_directory else place] = of_text("", text.encode())
     for url in operation.urls:
@@ -128,14 +133,14 @@ def entries(operation: Copy, groups: list[list[Source]], target: Merged, owner: 
         base = posixpath.basename(url.split("?")[0].rstrip("/"))
         path = _join(place, base) if is_directory else place
         made[path] = replace(of_file(file, ""), mode=0o600)
-    if operation.owner:
-        made, ready = {**ready, **made}, {}
-    finished = [*ready.values(), *(_finish(operation, entry.at(path), owner) for path, entry in made.items())]
-    return [*_parents(finished, target, owner), *finished]
+    finished = [_finish(operation, entry.at(path), owner) for path, entry in made.items()]
+    inside = _parents(list(ready.values()), target, owner, place)
+    return list({entry.path: entry for entry in (*_parents(finished, target, owner), *inside, *ready.values(),
+                                                 *finished)}.values())
 
 
 def _copy_group(operation: Copy, group: list[Source], place: str, is_directory: bool, made: dict[str, Entry],
-                ready: dict[str, Entry], scratch: Path) -> None:
+                ready: dict[str, Entry], target: Merged, scratch: Path) -> None:
     if not group:
         return
     first = group[0]
@@ -149,16 +154,16 @@ def _copy_group(operation: Copy, group: list[Source], place: str, is_directory: 
         base = place
     for source in group:
         if whole:
-            if not source.inside and not place:
-                continue
             path = _join(base, source.inside) if source.inside else base
+            if not source.inside and (not path or path in made or target.is_directory(path)):
+                continue  # it is there already, and stays as it is
         else:
             path = _join(base, posixpath.basename(first.name)) if is_directory or operation.parents else base
         try:
             entry = of_file(source.place, path)
         except ValueError:
             continue
-        made[path] = entry
+        made[path] = entry if source.inside or not whole else replace(entry, mode=0o755, uid=0, gid=0)
 
 
 def _join(base: str, name: str) -> str:
@@ -169,19 +174,31 @@ def _finish(operation: Copy, entry: Entry, owner: tuple[int, int]) -> Entry:
     mode = entry.mode
     if operation.mode and entry.kind != tarfile.SYMTYPE:
         mode = changed_mode(mode, operation.mode, directory=entry.kind == tarfile.DIRTYPE)
-    return replace(entry, uid=owner[0], gid=owner[1], mode=mode, xattrs=())
+    if operation.node is None or operation.owner:
+        entry = replace(entry, uid=owner[0], gid=owner[1])
+    return replace(entry, mode=mode, xattrs=())
 
 
-def _parents(made: list[Entry], target: Merged, owner: tuple[int, int]) -> Iterator[Entry]:
-    """Directories on the way that the image has not; their time is the first file's, so that it is always the same."""
+def with_parents(made: list[Entry], target: Merged) -> list[Entry]:
+    """New directories, and those that the image has on their way."""
+    return [*_parents(made, target, (0, 0)), *made]
+
+
+def _parents(made: list[Entry], target: Merged, owner: tuple[int, int], root: str = "") -> Iterator[Entry]:
+    """The directories on the way: those that the image has as they are, for a layer has to say so where layers are
+    stacked, and new ones.  Their time is the first file's, so that it is always the same.  Below `root` (of a tar) new
+    ones are root's."""
     known = {entry.path for entry in made}
     for entry in made:
         parent = posixpath.dirname(entry.path)
         while parent and parent not in known:
             known.add(parent)
             there = target.find(parent)
-            if there is None or not there.is_dir():
-                yield Entry(parent, tarfile.DIRTYPE, 0o755, *owner, mtime=entry.mtime)
+            if there is not None and there.is_dir():
+                yield replace(of_file(there, parent), xattrs=())
+            else:
+                inside = root and parent.startswith(root + "/")
+                yield Entry(parent, tarfile.DIRTYPE, 0o755, *((0, 0) if inside else owner), mtime=entry.mtime)
             parent = posixpath.dirname(parent)
 
 
@@ -265,28 +282,3 @@ def changed_mode(mode: int, wanted: str, *, directory: bool) -> int:
         cleared = sum(7 << {"u": 6, "g": 3, "o": 0}[each] for each in set(who))
         mode = mode | bits if match[2] == "+" else mode & ~bits if match[2] == "-" else mode & ~cleared | bits
     return mode
-
-
-def owner(wanted: str, tree: Merged) -> tuple[int, int]:
-    """uid and gid of `--chown` or USER: numbers, or names of the image's own /etc/passwd and /etc/group."""
-    if not wanted:
-        return 0, 0
-    user, there, group = wanted.partition(":")
-    uid, primary = _number(user, tree, "etc/passwd")
-    if there and group:
-        return uid, _number(group, tree, "etc/group")[0]
-    return uid, primary if not there and primary >= 0 else uid if there else max(primary, 0)
-
-
-def _number(name: str, tree: Merged, file: str) -> tuple[int, int]:
-    """(number, and of a user the primary group or -1)."""
-    place = tree.find(tree.resolve(file))
-    lines = place.read_text(errors="replace").splitlines() if place is not None and place.is_file() else []
-    for line in lines:
-        fields = line.split(":")
-        if len(fields) > 2 and (fields[0] == name or fields[2] == name):
-            return int(fields[2]), int(fields[3]) if file == "etc/passwd" and len(fields) > 3 else -1
-    if name.isdigit():
-        return int(name), -1
-    raise ImageError(f"unable to find {'user' if 'passwd' in file else 'group'} {name}: no matching entries in the "
-                     f"image's /{file}")

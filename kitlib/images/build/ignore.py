@@ -12,6 +12,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from kitlib.runtime import inroot
+
 
 def pattern(text: str) -> re.Pattern[str]:
     """Go's filepath.Match with ** for any number of directories."""
@@ -36,7 +38,8 @@ def pattern(text: str) -> re.Pattern[str]:
                 out += re.escape(c)
             else:
                 inside = text[at + 1:end]
-                out += "[" + ("^" + inside[1:] if inside[:1] in "!^" else inside).replace("\\", "\\\\") + "]"
+                inside = "^" + inside[1:] if inside[:1] in "!^" else inside
+                out += "[" + inside.replace("\\", "\\\\").replace("[", "\\[") + "]"
                 at = end
         elif c == "\\" and at + 1 < len(text):
             at += 1
@@ -115,6 +118,15 @@ class Context:
             return [wanted] if exists and visible and self._inside(wanted) else []
         rule = pattern(wanted)
         return [path for path in self.walk() if rule.fullmatch(path)]
+
+    def follow(self, path: str) -> str | None:
+        """Where a path leads when it is a link itself, inside the context; None if to nothing that may be seen."""
+        try:
+            found = inroot.follow(path, lambda step: inroot.readlink(str(self.root / step)))
+        except OSError:
+            return None
+        there = os.path.lexists(self.root / found)
+        return found if there and (found == path or not found or not self.ignore.hides(found)) else None
 
     def _inside(self, path: str) -> bool:
         """A path that goes through a link to somewhere else is none of the context's."""

@@ -18,11 +18,11 @@ import signal
 import subprocess
 import tarfile
 import tempfile
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from kitlib.images.build.results import Cancel
 from kitlib.images.errors import ImageError
 from kitlib.images.layer import Whiteouts
 from kitlib.images.layerwriter import Entry, of_difference, of_upper
@@ -49,6 +49,7 @@ class Program:
     user: tuple[int, int]
     binds: Sequence[Bind]
     network: bool = True
+    groups: Sequence[int] = ()
 
 
 @functools.cache
@@ -65,7 +66,7 @@ def _overlay_works() -> bool:
         system = [Bind(path, Path(path), True) for path in ("/usr", "/bin", "/lib", "/lib64") if os.path.exists(path)]
         space = _Overlay([], Path(place))
         program = Program(["/usr/bin/touch", "/touched"], {}, "/", (0, 0), system)
-        return space.run(program, lambda _: None, threading.Event()) == 0 and (space.place / "upper/touched").exists()
+        return space.run(program, lambda _: None, Cancel()) == 0 and (space.place / "upper/touched").exists()
 
 
 def whiteouts() -> Whiteouts:
@@ -102,17 +103,20 @@ class _Workspace:
                         os.chmod(path, 0o700)
         shutil.rmtree(self.place, ignore_errors=True)
 
-    def run(self, program: Program, output: Callable[[bytes], None], cancelled: threading.Event) -> int:
+    def run(self, program: Program, output: Callable[[bytes], None], cancel: Cancel) -> int:
         """The exit code; 128 + n for death by signal n."""
         command, env = self._command(program)
         running = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                                    env=env, start_new_session=True)
-        threading.Thread(target=_stop_when, args=(cancelled, running), daemon=True).start()
         assert running.stdout is not None
-        with running.stdout:
-            while piece := os.read(running.stdout.fileno(), 65536):
-                output(piece)
-        code = running.wait()
+        try:
+            with running.stdout, cancel.calling(lambda: _kill(running)):
+                while piece := os.read(running.stdout.fileno(), 65536):
+                    output(piece)
+                code = running.wait()
+        finally:
+            _kill(running)
+            running.wait()
         return code if code >= 0 else 128 - code
 
     def _command(self, program: Program) -> tuple[list[str], dict[str, str]]:
@@ -157,7 +161,7 @@ class _Overlay(_Workspace):
             "binds": [[b.target, str(b.source) if b.source else None, b.readonly, b.options]
                       for b in sorted(_binds(program), key=lambda b: b.target.count("/"))],
             "argv": list(program.argv), "env": dict(program.env), "cwd": program.cwd, "user": program.user,
-            "network": program.network}))
+            "network": program.network, "groups": list(program.groups)}))
         return python_command("kitlib.images.build.sandbox", str(spec))
 
     def _changes(self) -> Iterator[Entry]:
@@ -187,9 +191,7 @@ class _Copy(_Workspace):
         return of_difference(self._trees[0], self._copy, mine=self._mine)
 
 
-def _stop_when(cancelled: threading.Event, running: subprocess.Popen[bytes]) -> None:
-    while running.poll() is None:
-        if cancelled.wait(0.1):
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(running.pid, signal.SIGKILL)
-            return
+def _kill(running: subprocess.Popen[bytes]) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        if running.poll() is None:
+            os.killpg(running.pid, signal.SIGKILL)

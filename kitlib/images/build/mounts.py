@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import functools
 import hashlib
 import os
 import shutil
@@ -35,8 +36,8 @@ class CacheMounts:
     def __init__(self, root: Path) -> None:
         self._root = root
 
-    def place(self, mount: Mount, stack: contextlib.ExitStack) -> Path:
-        """`locked`: one step at a time; `private`: one of its own if somebody else has it."""
+    def place(self, mount: Mount, stack: contextlib.ExitStack, first: Callable[[Path], None] | None) -> Path:
+        """`locked`: one step at a time; `private`: one of its own if somebody else has it.  first: fills a new one."""
         place = self._root / hashlib.sha256(mount.identity.encode()).hexdigest()[:24]
         if mount.sharing == "private":
             number = 0
@@ -45,10 +46,22 @@ class CacheMounts:
                 place = place.with_name(f"{place.name.partition('.')[0]}.{number}")
         elif mount.sharing == "locked":
             self._lock(place, stack, wait=True)
-        place.mkdir(parents=True, exist_ok=True)
-        if mount.mode:
-            place.chmod(mount.mode)
+        if not place.exists():
+            self._make(place, mount, first)
         return place
+
+    def _make(self, place: Path, mount: Mount, first: Callable[[Path], None] | None) -> None:
+        self._root.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".making-", dir=self._root) as work:
+            new = Path(work, "cache")
+            if first is not None:
+                first(new)
+            new.mkdir(exist_ok=True)
+            new.chmod(mount.mode or 0o755)
+            if os.geteuid() == 0:
+                os.chown(new, mount.uid, mount.gid)
+            with contextlib.suppress(OSError):  # another step was quicker
+                os.rename(new, place)
 
     def _lock(self, place: Path, stack: contextlib.ExitStack, *, wait: bool) -> bool:
         self._root.mkdir(parents=True, exist_ok=True)
@@ -75,7 +88,8 @@ def prepare(operation: Run, stack: contextlib.ExitStack, scratch: Path, context:
         if mount.kind == "tmpfs":
             binds.append(Bind(mount.target, None, options=f"mode=1777{f',size={mount.size}' if mount.size else ''}"))
         elif mount.kind == "cache":
-            binds.append(Bind(mount.target, caches.place(mount, stack), mount.readonly))
+            first = None if mount.node is None else functools.partial(_copy, mount, context, tree_of)
+            binds.append(Bind(mount.target, caches.place(mount, stack, first), mount.readonly))
         elif mount.kind == "bind":
             binds.append(Bind(mount.target, _files(mount, scratch, context, tree_of), mount.readonly))
         elif mount.kind == "secret":
@@ -108,7 +122,12 @@ def _secret(mount: Mount, secrets: Mapping[str, bytes], scratch: Path, stack: co
 def _files(mount: Mount, scratch: Path, context: Context, tree_of: Trees) -> Path:
     """A copy of what is to be seen: a step that may write to it changes nothing of anybody's."""
     place = Path(tempfile.mkdtemp(dir=scratch)) / "bind"
-    source = mount.source.strip("/") or ""
+    _copy(mount, context, tree_of, place)
+    return place
+
+
+def _copy(mount: Mount, context: Context, tree_of: Trees, place: Path) -> None:
+    source = mount.source.strip("/") if mount.source.strip("/") != "." else ""
     if mount.node is None:
         start = context.root / source
         if not os.path.lexists(start):
@@ -125,16 +144,26 @@ def _files(mount: Mount, scratch: Path, context: Context, tree_of: Trees) -> Pat
         found = [(path[len(resolved):].lstrip("/"), below) for path, below in tree.walk(resolved)] \
             if not resolved or there.is_dir() else []
     if start.is_file():
-        shutil.copy2(start, place)
-        return place
+        _copy_one(start, place)
+        return
     place.mkdir()
     for inside, origin in found:
-        target = place / inside
-        if origin.is_symlink():
-            target.symlink_to(os.readlink(origin))
-        elif origin.is_dir():
-            target.mkdir(parents=True, exist_ok=True)
-        elif origin.is_file():
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(origin, target)
-    return place
+        _copy_one(origin, place / inside)
+
+
+def _copy_one(origin: Path, target: Path) -> None:
+    if origin.is_symlink():
+        target.symlink_to(os.readlink(origin))
+    elif origin.is_dir():
+        target.mkdir(parents=True, exist_ok=True)
+        shutil.copystat(origin, target)
+    elif origin.is_file():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(origin, target)
+    else:
+        return
+    if os.geteuid() == 0:
+        found = os.lstat(origin)
+        os.chown(target, found.st_uid, found.st_gid, follow_symlinks=False)
+        if not origin.is_symlink():
+            os.chmod(target, found.st_mode & 0o7777)

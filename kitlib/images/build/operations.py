@@ -50,6 +50,8 @@ class Run:
     mounts: tuple[Mount, ...] = ()
     network: str = "default"
     script: str = ""  # a heredoc with a #! line: it is put where argv[0] says
+    args: Mapping[str, str] = field(default_factory=dict)  # the ARGs among env: the history names them
+    forgotten: tuple[str, ...] = ()  # volumes, whose changes the classic builder loses
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,10 @@ class Copy:
 
 @dataclass(frozen=True)
 class Mkdir:
+    """owner: who is to have it, as USER says it."""
+
     path: str
+    owner: str = ""
 
 
 @dataclass(frozen=True)
@@ -87,7 +92,8 @@ class Step:
     """One node of the graph.
 
     base: the step before it in its stage (None for FROM).  stage: its stage's number; title: as it stands in the
-    file, in one line.  config: the image's configuration after it.
+    file, in one line.  config: the image's configuration after it.  said: what the history says of it, variables filled
+    in; shell: what RUN would use; written: the instruction in one line, and its number in the file.
     """
 
     number: int
@@ -97,6 +103,10 @@ class Step:
     operation: Operation
     base: int | None
     config: Mapping[str, object] = field(default_factory=dict)
+    said: str = ""
+    shell: tuple[str, ...] = ()
+    written: str = ""
+    instruction: int = 0
 
     def needs(self) -> tuple[int, ...]:
         """The steps whose files it reads."""

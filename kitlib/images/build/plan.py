@@ -39,14 +39,25 @@ class Stage:
     name: str
     config: dict[str, Any]
     last: int  # its newest step
-    args: dict[str, str] = field(default_factory=dict)  # ARGs that have been declared
+    args: dict[str, str | None] = field(default_factory=dict)  # ARGs that have been declared; None: without a value
+    variables: dict[str, str] = field(default_factory=dict)  # ARG and ENV as they came, of the stage below first
     shell: tuple[str, ...] = ("/bin/sh", "-c")
     onbuild: list[str] = field(default_factory=list)
+    command_set: bool = False  # CMD was given in this stage
+
+    classic: bool = False
 
     def env(self) -> dict[str, str]:
-        """What RUN sees and what $VARIABLES mean: ARGs, and over them ENV."""
+        """What RUN sees and what $VARIABLES mean: of ARG and ENV whichever came last (classic: ENV over ARG)."""
+        if not self.classic:
+            return self.variables
+        declared = {name: value for name, value in self.args.items() if value is not None}
+        return {**declared, **dict(item.partition("=")[::2] for item in self.config["config"].get("Env") or ())}
+
+    def begin(self, below: Mapping[str, str]) -> None:
+        """below: the variables of the stage that it is based upon; the image's ENV is over them."""
         settings = self.config["config"].get("Env") or ()
-        return {**self.args, **dict(item.partition("=")[::2] for item in settings)}
+        self.variables = {**below, **dict(item.partition("=")[::2] for item in settings)}
 
     @property
     def cwd(self) -> str:
@@ -74,9 +85,11 @@ class Plan:
 
 
 class Planner:
-    """Reads a Dockerfile from top to bottom.  args: --build-arg; file: for complaints."""
+    """Reads a Dockerfile from top to bottom.  args: --build-arg; file: for complaints; classic: as Docker's classic
+    builder understands it, where that differs from BuildKit (who owns WORKDIR, ARG beside ENV, volumes)."""
 
-    def __init__(self, dockerfile: Dockerfile, base: Base, args: Mapping[str, str], file: str) -> None:
+    def __init__(self, dockerfile: Dockerfile, base: Base, args: Mapping[str, str], file: str, classic: bool) -> None:
+        self.classic = classic
         self.dockerfile, self.base, self.given, self.file = dockerfile, base, dict(args), file
         self.steps: list[Step] = []
         self.stages: list[Stage] = []
@@ -136,11 +149,12 @@ class Planner:
                                   f"target stage {wanted!r} could not be found; there are: {known}", self.file)
         return self.stages[number].last
 
-    def add(self, stage: Stage, at: Instruction, operation: Operation, base: int | None = None) -> int:
+    def add(self, stage: Stage, at: Instruction, operation: Operation, base: int | None = None, *,
+            said: str = "") -> int:
         title = " ".join(f"{at.name} {at.source.strip().partition(' ')[2].strip()}".replace("\\\n", " ").split())
         before = base if base is not None else (None if isinstance(operation, From) else stage.last)
         step = Step(len(self.steps), stage.number, at.place.line, title, operation, before,
-                    copy.deepcopy(stage.config))
+                    copy.deepcopy(stage.config), said or title, stage.shell, at.joined, at.number)
         self.steps.append(step)
         stage.last = step.number
         return step.number
@@ -163,12 +177,16 @@ class Planner:
         known = self.named.get(image.lower())
         if known is not None:
             source = self.stages[known]
-            stage = Stage(number, name, copy.deepcopy(source.config), source.last, shell=source.shell)
+            stage = Stage(number, name, copy.deepcopy(source.config), source.last, shell=source.shell,
+                          classic=self.classic)
+            stage.begin(source.variables)
+            stage.onbuild = list(stage.config["config"].pop("OnBuild", None) or ())
             self.stages.append(stage)
             self.add(stage, at, Note(), source.last)
         else:
-            stage = Stage(number, name, self._config_of(image, at), -1)
+            stage = Stage(number, name, self._config_of(image, at), -1, classic=self.classic)
             stage.onbuild = list(stage.config["config"].pop("OnBuild", None) or ())
+            stage.begin({})
             self.stages.append(stage)
             self.add(stage, at, From(image))
         if name:
@@ -214,12 +232,13 @@ class Planner:
             path = self.words(at, at.text, stage.env())
             path = posixpath.normpath(posixpath.join(stage.cwd, path))
             stage.config["config"]["WorkingDir"] = path
-            self.add(stage, at, Mkdir(path))
+            owner = "" if self.classic else str(stage.config["config"].get("User") or "")
+            self.add(stage, at, Mkdir(path, owner), said=f"WORKDIR {path}")
         else:
             configuring.apply(self, stage, at)
 
 
 def plan(dockerfile: Dockerfile, base: Base, *, args: Mapping[str, str] | None = None, target: str = "",
-         file: str = "Dockerfile") -> Plan:
+         file: str = "Dockerfile", classic: bool = False) -> Plan:
     """Raises DockerfileError, and what `base` raises."""
-    return Planner(dockerfile, base, args or {}, file).read(target)
+    return Planner(dockerfile, base, args or {}, file, classic).read(target)

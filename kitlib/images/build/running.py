@@ -13,6 +13,7 @@ from __future__ import annotations
 import posixpath
 from typing import TYPE_CHECKING
 
+from kitlib.images.build import history
 from kitlib.images.build.dockerfile import Instruction
 from kitlib.images.build.operations import MOUNT_TYPES, Mount, Run
 from kitlib.images.build.plan_types import boolean, size_of
@@ -43,8 +44,16 @@ def run(planner: Planner, stage: Stage, at: Instruction) -> None:
     if not argv:
         raise planner.fail(at, "RUN has no command")
     env = {name: value for name, value in planner.given.items() if name.upper().endswith("_PROXY")} | stage.env()
+    args = {name: value or "" for name, value in stage.args.items()}
+    volumes: tuple[str, ...] = ()
+    if planner.classic:
+        if mounts:
+            raise planner.fail(at, "the --mount option requires BuildKit: `kit build` has it")
+        settings = {item.partition("=")[0] for item in stage.config["config"].get("Env") or ()}
+        args = {name: value for name, value in args.items() if value and name not in settings}
+        volumes = tuple(stage.config["config"].get("Volumes") or ())
     planner.add(stage, at, Run(argv, env, stage.cwd, str(stage.config["config"].get("User") or ""), tuple(mounts),
-                               network, script))
+                               network, script, args, volumes), said=f"RUN {history.command(argv, args)}")
 
 
 def _command(stage: Stage, at: Instruction) -> tuple[tuple[str, ...], str]:

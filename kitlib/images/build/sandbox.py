@@ -84,7 +84,7 @@ def _execute(spec: dict[str, Any], outside: tuple[int, int]) -> int:
     user, group = spec["user"]
     if outside[0] == 0:
         rootfs.drop_capabilities()
-        os.setgroups([])
+        os.setgroups(spec["groups"])
         os.setgid(group)
         os.setuid(user)
     os.umask(0o022)

@@ -1,0 +1,67 @@
+"""Who a name means in an image: its own /etc/passwd and /etc/group decide, for USER as for --chown.
+
+    app          the user's number, and its primary group      app:team    this group instead
+    1000         a number needs no entry; its group is that of the entry, else 0
+    :team        root, with this group
+
+Source: moby/buildkit, solver/llbsolver/file/user_linux.go; github.com/moby/sys/user (GetExecUser).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kitlib.images.errors import ImageError
+from kitlib.images.merged import Merged
+
+
+@dataclass(frozen=True)
+class Person:
+    """groups: beside the primary one."""
+
+    uid: int
+    gid: int
+    groups: tuple[int, ...] = ()
+    home: str = "/"
+
+
+def owner(wanted: str, tree: Merged) -> tuple[int, int]:
+    """uid and gid.  Raises ImageError if there is nobody of that name."""
+    found = person(wanted, tree)
+    return found.uid, found.gid
+
+
+def person(wanted: str, tree: Merged) -> Person:
+    """All that a program learns of its user.  Raises ImageError if there is nobody of that name."""
+    user, there, group = (wanted or "0").partition(":")
+    uid, gid, name, home = _user(user or "0", tree)
+    if there and group:
+        return Person(uid, _group(group, tree), home=home)
+    others = (fields for fields in _lines(tree, "etc/group") if len(fields) > 3 and name and name in
+              fields[3].split(","))
+    return Person(uid, gid, tuple(int(fields[2]) for fields in others if fields[2].isdigit()), home)
+
+
+def _lines(tree: Merged, file: str) -> list[list[str]]:
+    place = tree.find(tree.resolve(file))
+    text = place.read_text(errors="replace") if place is not None and place.is_file() else ""
+    return [line.split(":") for line in text.splitlines()]
+
+
+def _user(wanted: str, tree: Merged) -> tuple[int, int, str, str]:
+    """Number, primary group, name and home."""
+    for fields in _lines(tree, "etc/passwd"):
+        if len(fields) > 3 and wanted in (fields[0], fields[2]) and (fields[2] + fields[3]).isdigit():
+            return int(fields[2]), int(fields[3]), fields[0], fields[5] if len(fields) > 5 and fields[5] else "/"
+    if wanted.isdigit():
+        return int(wanted), 0, "", "/root" if wanted == "0" else "/"
+    raise ImageError(f"unable to find user {wanted}: no matching entries in the image's /etc/passwd")
+
+
+def _group(wanted: str, tree: Merged) -> int:
+    for fields in _lines(tree, "etc/group"):
+        if len(fields) > 2 and wanted in (fields[0], fields[2]) and fields[2].isdigit():
+            return int(fields[2])
+    if wanted.isdigit():
+        return int(wanted)
+    raise ImageError(f"unable to find group {wanted}: no matching entries in the image's /etc/group")
