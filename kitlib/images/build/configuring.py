@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from kitlib.images.build import dockerfile, history
 from kitlib.images.build.dockerfile import Instruction
 from kitlib.images.build.operations import Note
-from kitlib.images.build.words import pieces, split
+from kitlib.images.build.words import pieces
 
 if TYPE_CHECKING:
     from kitlib.images.build.plan import Planner, Stage
@@ -122,7 +122,7 @@ def _entrypoint(planner: Planner, stage: Stage, at: Instruction) -> str:
 
 def _expose(planner: Planner, stage: Stage, at: Instruction) -> str:
     ports: dict[str, dict[str, Any]] = {}
-    words = split(at.text, stage.env(), planner.dockerfile.escape)
+    words = planner.split(at, stage.env())
     for word in words:
         match = _PORT.fullmatch(word)
         first, last = (int(match["first"]), int(match["last"] or match["first"])) if match else (0, 0)
@@ -135,7 +135,7 @@ def _expose(planner: Planner, stage: Stage, at: Instruction) -> str:
 
 
 def _volume(planner: Planner, stage: Stage, at: Instruction) -> str:
-    words = at.words if at.json else split(at.text, stage.env(), planner.dockerfile.escape)
+    words = at.words if at.json else planner.split(at, stage.env())
     paths = [planner.words(at, word, stage.env()) if at.json else word for word in words]
     if not all(paths):
         raise planner.fail(at, "VOLUME specified can not be an empty string")
@@ -190,6 +190,8 @@ def _nanoseconds(planner: Planner, at: Instruction, name: str, value: str) -> in
     if not _DURATION.fullmatch(value):
         raise planner.fail(at, f"--{name} must be a duration such as 30s or 1m30s, not {value!r}")
     total = sum(float(n) * _UNITS[unit] for n, unit in re.findall(r"(\d+(?:\.\d+)?)(h|ms|m|us|µs|s|ns)", value))
+    if total >= 1 << 63:
+        raise planner.fail(at, f"--{name}: no health check takes longer than 292 years")
     return int(total)
 
 

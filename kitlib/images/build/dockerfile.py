@@ -189,6 +189,6 @@ def _json_words(text: str) -> tuple[str, ...] | None:
         return None
     try:
         found = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return tuple(found) if isinstance(found, list) and all(isinstance(word, str) for word in found) else None

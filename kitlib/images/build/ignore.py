@@ -11,12 +11,18 @@ import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from kitlib.runtime import inroot
 
+_NOTHING = re.compile(r"[^\s\S]")
 
-def pattern(text: str) -> re.Pattern[str]:
-    """Go's filepath.Match with ** for any number of directories."""
+
+def pattern(text: str) -> Any:
+    """Go's filepath.Match with ** for any number of directories; what is no pattern matches nothing.
+
+    With many stars it is RE2's business, as in Go: linear in the length of a path, whatever the pattern.
+    """
     out, at = "", 0
     while at < len(text):
         c = text[at]
@@ -47,14 +53,30 @@ def pattern(text: str) -> re.Pattern[str]:
         else:
             out += re.escape(c)
         at += 1
-    return re.compile(out)
+    if len(re.findall(r"\*+", text)) > 2:
+        return _linear(out)
+    try:
+        return re.compile(f"(?s){out}")
+    except re.error:
+        return _NOTHING
+
+
+def _linear(expression: str) -> Any:
+    import re2
+
+    options = re2.Options()
+    options.log_errors = False
+    try:
+        return re2.compile(f"(?s){expression}", options)
+    except re2.error:
+        return _NOTHING
 
 
 class Ignore:
     """The rules of one .dockerignore."""
 
     def __init__(self, text: str = "") -> None:
-        self._rules: list[tuple[bool, re.Pattern[str]]] = []
+        self._rules: list[tuple[bool, Any]] = []
         for line in text.splitlines():
             rule = line.strip()
             if not rule or rule.startswith("#"):

@@ -20,7 +20,7 @@ from typing import Any
 from kitlib.images.build import configuring, copying, running
 from kitlib.images.build.dockerfile import Dockerfile, DockerfileError, Heredoc, Instruction
 from kitlib.images.build.operations import From, Mkdir, Note, Operation, Step
-from kitlib.images.build.words import WordError, expand
+from kitlib.images.build.words import WordError, expand, split
 from kitlib.images.descriptor import machine
 
 Base = Callable[[str], Mapping[str, Any]]  # an image's name → its OCI config; raises ImageError
@@ -109,6 +109,12 @@ class Planner:
             return expand(text, env, self.dockerfile.escape)
         except WordError as error:
             raise self.fail(at, f"failed to process {text!r}: {error.sentence}") from error
+
+    def split(self, at: Instruction, env: Mapping[str, str]) -> list[str]:
+        try:
+            return split(at.text, env, self.dockerfile.escape)
+        except WordError as error:
+            raise self.fail(at, f"failed to process {at.text!r}: {error.sentence}") from error
 
     def words_of_heredoc(self, at: Instruction, given: Heredoc, env: Mapping[str, str]) -> str:
         """Its lines, with variables filled in but quotes kept, unless its name was quoted."""

@@ -10,10 +10,12 @@ Source: moby/buildkit, frontend/dockerfile/shell/lex.go; POSIX, 2.6.2 Parameter 
 
 from __future__ import annotations
 
-import fnmatch
 import re
 from collections.abc import Mapping
+from typing import Any
 
+DEEPEST = 100
+LONGEST = 1 << 20  # characters of one word: no program could be given more
 _NAME = re.compile(r"[A-Za-z_]\w*|[0-9@*#?]")
 
 
@@ -59,7 +61,7 @@ def pieces(text: str, escape: str = "\\") -> list[str]:
 class _Lexer:
     def __init__(self, text: str, env: Mapping[str, str], escape: str, keep_quotes: bool) -> None:
         self._text, self._env, self._escape, self._keep = text, env, escape, keep_quotes
-        self._at = 0
+        self._at, self._depth = 0, 0
         self._words: list[str] = []
         self._current: str | None = None
 
@@ -89,6 +91,8 @@ class _Lexer:
         def put(text: str) -> None:
             nonlocal out
             out += text
+            if len(out) > LONGEST:
+                raise WordError(f"it becomes longer than {LONGEST} characters", self._at)
             if splitting:
                 self._put(text)
 
@@ -207,21 +211,51 @@ class _Lexer:
         raise WordError(f"unsupported modifier ({operator}) in substitution", start)
 
     def _argument(self, stop: str = "}") -> str:
+        self._depth += 1
+        if self._depth > DEEPEST:
+            raise WordError(f"variables in variables, deeper than {DEEPEST}", self._at)
         word = self._run(stop=stop, splitting=False)
-        self._at += 1
+        self._at, self._depth = self._at + 1, self._depth - 1
         return word
 
 
 def _cut(value: str, pattern: str, operator: str, *, longest: bool) -> str:
     """Without what matches at its beginning (#) or end (%)."""
-    lengths = range(len(value), -1, -1) if longest else range(len(value) + 1)
-    for length in lengths:
-        part = value[:length] if operator == "#" else value[len(value) - length:]
-        if fnmatch.fnmatchcase(part, pattern):
-            return value[length:] if operator == "#" else value[:len(value) - length]
-    return value
+    if operator == "#":
+        found = _glob(pattern, greedy=longest).match(value)
+        return value[found.end():] if found else value
+    # At the end it is the same, read from right to left.
+    found = _glob(pattern, greedy=longest, backwards=True).match(value[::-1])
+    return value[:len(value) - found.end()] if found else value
 
 
 def _swap(value: str, pattern: str, other: str, *, everywhere: bool) -> str:
-    expression = fnmatch.translate(pattern).removesuffix(r"\Z").removesuffix(r"\z")
-    return re.sub(expression, lambda _: other, value, count=0 if everywhere else 1)
+    swapped: str = _glob(pattern, greedy=True).sub(lambda _: other, value, count=0 if everywhere else 1)
+    return swapped
+
+
+def _glob(pattern: str, *, greedy: bool, backwards: bool = False) -> Any:
+    """The shell's pattern as an expression that takes linear time, whatever it and the text are."""
+    import re2
+
+    parts, at = [], 0
+    while at < len(pattern):
+        c = pattern[at]
+        end = pattern.find("]", at + 2) if c == "[" else -1
+        if c == "*":
+            parts.append(".*" if greedy else ".*?")
+        elif c == "?":
+            parts.append(".")
+        elif end > 0:
+            inside = pattern[at + 1:end].replace("\\", "\\\\").replace("[", "\\[")
+            parts.append(f"[^{inside[1:]}]" if inside[0] in "!^" else f"[{inside}]")
+            at = end
+        else:
+            parts.append(re.escape(c))
+        at += 1
+    options = re2.Options()
+    options.log_errors = False
+    try:
+        return re2.compile("(?s)" + "".join(reversed(parts) if backwards else parts), options)
+    except re2.error:
+        return re2.compile(re2.escape(pattern[::-1] if backwards else pattern), options)  # no pattern: as it stands
