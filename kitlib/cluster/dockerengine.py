@@ -64,19 +64,19 @@ class EmbeddedEngine:
 
     def start(self) -> tuple[Endpoint, float]:
         """Start it, or find that it runs; and how many seconds that took (0: it ran).  Raises CannotStart."""
-        began = time.monotonic()
+        began, seconds = time.monotonic(), 0.0
         self.prepare()
         with self.directory.starting():
             if self.directory.is_running():
                 wait_ready(self.directory, "The engine")
-                began = time.monotonic()
             else:
                 self.directory.state.unlink(missing_ok=True)
                 spawn(self.directory, "kitlib.cluster.engineprocess", "The engine")
+                seconds = time.monotonic() - began
         found = self.endpoint()
         if found is None:
             raise CannotStart(f"The engine has ended again; {self.directory.log} may say why.")
-        return found, time.monotonic() - began
+        return found, seconds
 
     def prepare(self) -> None:
         try:
