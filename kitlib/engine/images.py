@@ -229,6 +229,10 @@ class Images:
     def tag(self, local: LocalImage, full: str) -> None:
         """Whatever had the name is nameless from now on."""
         self._store.tag(full, local.stored.manifest)
+        self.tagged(local, full)
+
+    def tagged(self, local: LocalImage, full: str) -> None:
+        """It has the name already: remember when, and tell it."""
         self.note(local.id, tagged=forms.time_text(time.time_ns()))
         self._engine.events.tell("image", "tag", local.id, self.attributes(local, familiar(full)))
 

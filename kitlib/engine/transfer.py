@@ -86,7 +86,10 @@ def _refusal(reference: Reference, error: ImageError) -> Exception:
     name = familiar(str(reference))
     if "manifest unknown" in said:
         return not_found(f"manifest for {name} not found: manifest unknown: manifest unknown")
-    if "name unknown" in said.lower() or "not known to registry" in said or "HTTP 404" in said:
+    if "not known to registry" in said or "name unknown" in said.lower():
+        return not_found(f"repository {familiar(reference.repository)} not found: name unknown: repository name not "
+                         "known to registry")
+    if "HTTP 401" in said or "HTTP 403" in said or "HTTP 404" in said or "authentication required" in said:
         return not_found(f"pull access denied for {familiar(reference.repository)}, repository does not exist or may "
                          "require 'docker login'")
     if "cannot be reached" in said:

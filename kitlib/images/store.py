@@ -163,6 +163,12 @@ class ImageStore:
             entries[:] = [e for e in entries if e.digest != image.digest
                           or e.annotations.get(REF_NAME, "") != image.name]
 
+    def keep(self, manifests: Sequence[Descriptor]) -> None:
+        """Keep images without names."""
+        if manifests:
+            with self._changing() as entries:
+                entries[:] = _tidy([*entries, *(_named(manifest, "") for manifest in manifests)])
+
     def untag(self, name: str) -> None:
         """Take a name away; what had it stays, nameless if that was its last one."""
         with self._changing() as entries:

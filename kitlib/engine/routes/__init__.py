@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 
-GROUPS = ("system", "images")
+GROUPS = ("system", "images", "build")
 
 
 def load() -> None:

@@ -9,8 +9,6 @@ import asyncio
 import dataclasses
 import tempfile
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 from kitlib.engine import imagemaking, imageremoval, transfer
@@ -19,6 +17,7 @@ from kitlib.engine.engine import Engine
 from kitlib.engine.errors import EngineError, bad_request, not_found, not_here
 from kitlib.engine.images import FILTERS
 from kitlib.engine.names import familiar, parsed, repository_and_tag
+from kitlib.engine.receiving import received, scratch
 from kitlib.engine.routing import route
 from kitlib.engine.talking import talking
 from kitlib.images import archive
@@ -77,7 +76,7 @@ async def _saved(engine: Engine, names: list[str]) -> Result:
             chosen += [dataclasses.replace(local.stored, name=n) for n in tags or [""]]
 
     async def pieces() -> AsyncIterator[bytes]:
-        with tempfile.TemporaryFile(dir=_scratch(engine)) as file:
+        with tempfile.TemporaryFile(dir=scratch(engine)) as file:
             await asyncio.to_thread(archive.save, engine.store, chosen, file)  # type: ignore[arg-type]
             file.seek(0)
             while piece := file.read(CHUNK):
@@ -91,7 +90,7 @@ async def _saved(engine: Engine, names: list[str]) -> Result:
 @route("POST", "/images/load")
 async def load(engine: Engine, call: Call) -> Result:
     async def lines() -> AsyncIterator[Any]:
-        async with _received(engine, call) as path:
+        async with received(engine, call) as path:
             loaded: list[StoredImage] = []
             async for line in talking(lambda tell: imagemaking.load(engine.store, path, tell), result=loaded.extend):
                 yield line
@@ -119,7 +118,7 @@ async def create(engine: Engine, call: Call) -> Result:
     if source != "-":
         raise not_here("import from an address", "fetch it yourself: curl URL | docker import - NAME")
     name = repository_and_tag(call.text("repo"), call.text("tag"), 400) if call.text("repo") else ""
-    async with _received(engine, call) as path:
+    async with received(engine, call) as path:
         image = await asyncio.to_thread(imagemaking.import_tar, engine.store, path, call.texts("changes"),
                                         call.text("message"), call.text("platform"))
     engine.events.tell("image", "import", image.id, {"name": image.id})
@@ -239,19 +238,3 @@ async def commit(engine: Engine, call: Call) -> Result:
     if full:
         engine.images.tag(engine.images.find(image.id), full)
     return Answer(201, {"Id": image.id})
-
-
-def _scratch(engine: Engine) -> Path:
-    place = engine.home / "tmp"
-    place.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return place
-
-
-@asynccontextmanager
-async def _received(engine: Engine, call: Call) -> AsyncIterator[Path]:
-    """The body in a file, for as long as the block."""
-    with tempfile.NamedTemporaryFile(dir=_scratch(engine), prefix="body-") as file:
-        async for piece in call.body:
-            file.write(piece)
-        file.flush()
-        yield Path(file.name)
