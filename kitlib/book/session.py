@@ -26,6 +26,7 @@ from kitlib.cluster.context import connect
 from kitlib.cluster.errors import KitError
 from kitlib.cluster.interface import Cluster
 from kitlib.objects.errors import StatusError
+from kitlib.runtime.byhand.refused import BoxError
 from kitlib.trace.flow import BadTarget
 
 if TYPE_CHECKING:
@@ -315,4 +316,4 @@ def speak_plainly() -> None:
         print(f"{type(value).__name__}: {value}", file=sys.stderr)
         return [str(value)]
 
-    shell.set_custom_exc((KitError, StatusError, BadTarget), show)
+    shell.set_custom_exc((KitError, StatusError, BadTarget, BoxError), show)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from kitlib.checks.world import World
@@ -176,10 +176,12 @@ def _text(answer: Any) -> str:
     return "" if answer == {} else json.dumps(answer)
 
 
-def end_of_a_copy(world: World, found: dict[str, Any]) -> tuple[dict[str, Any], float]:
+def end_of_a_copy(world: World, found: dict[str, Any], begun: Callable[[str], Any] | None = None,
+                  ) -> tuple[dict[str, Any], float]:
     """How a copy of the Pod ends when it is deleted: its main container's end, and after how many seconds.
 
-    A finalizer keeps the object for us until we have read its last status.
+    begun: gets the copy's name; it is not deleted before this is true (or patience ends): a program may be told to end
+    before it has got a handler for that.  A finalizer keeps the object for us until we have read its last status.
     """
     name = f"{found['metadata']['name']}-check"
     twin = {"apiVersion": "v1", "kind": "Pod", "spec": copy.deepcopy(found["spec"]),
@@ -191,6 +193,8 @@ def end_of_a_copy(world: World, found: dict[str, Any]) -> tuple[dict[str, Any], 
     try:
         if not world.eventually(lambda: is_ready(world.get("pods", name) or {"status": {}})):
             raise why_not(pod(world, name))
+        if begun is not None:
+            world.eventually(lambda: begun(name), within=3.0)
         began = time.monotonic()
         world.client.delete("pods", world.namespace, name)
         patience = found["spec"].get("terminationGracePeriodSeconds", 30) + 5.0

@@ -54,11 +54,10 @@ def strongest() -> Sandbox:
 
 
 def command(sandbox: Sandbox, argv: Sequence[str], *, work: Path, hide: Sequence[Path], seconds: int,
-            uid: int = NOBODY, nobody: bool = False, sockets: Sequence[Path] = ()) -> list[str]:
+            uid: int = NOBODY, sockets: Sequence[Path] = ()) -> list[str]:
     """The command line that runs argv confined.  work: the one writable directory; hide: what must not be seen.
 
-    uid: in an other-user sandbox.  nobody: in a bubblewrap of root's, too, be no root (one without capabilities is
-    neither here nor there to a program that asks who it is).  sockets: Unix sockets that it may speak to.
+    uid: in an other-user sandbox.  sockets: Unix sockets that it may speak to.
     """
     limits = [sys.executable, "-m", "kitlib.grading.confine", "--seconds", str(seconds)]
     if sandbox.kind == "other-user":
@@ -69,8 +68,6 @@ def command(sandbox: Sandbox, argv: Sequence[str], *, work: Path, hide: Sequence
         hidden = [arg for path in hide if path.is_dir() for arg in ("--tmpfs", str(path.resolve()))]
         desk = ["--bind", str(work), str(work), "--chdir", str(work)]
         desk += [arg for path in sockets for arg in ("--ro-bind", str(path), str(path))]
-        if nobody and os.geteuid() == 0:
-            desk += ["--unshare-user", "--uid", str(NOBODY), "--gid", str(NOBODY)]
         return [*_bubblewrap(), *hidden, *desk, "--", *limits, "--", *argv]
     return [*limits, "--", *argv]
 
@@ -82,8 +79,23 @@ def _bubblewrap() -> list[str]:
     back = [arg for place in sorted(needed) if Path("/tmp") in place.parents
             for arg in ("--ro-bind", str(place), str(place))]
     return [program() or "bwrap", "--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc", "--tmpfs", "/tmp", *back,
-            "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--cap-drop", "ALL", "--die-with-parent",
+            *_nobody(), "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--cap-drop", "ALL", "--die-with-parent",
             "--new-session"]
+
+
+@cache
+def _nobody() -> tuple[str, ...]:
+    """Options that make root somebody else in there, where a user namespace can be had.
+
+    Then no capability of the machine's is in reach, and learners may make namespaces of their own below, as any user
+    may.  (User 0 without capabilities is refused even that, and is neither here nor there to a program that asks.)
+    """
+    options = ("--unshare-user", "--uid", str(NOBODY), "--gid", str(NOBODY))
+    if os.geteuid():
+        return ()
+    tried = subprocess.run([program() or "bwrap", "--ro-bind", "/", "/", *options, "--", "true"], capture_output=True,
+                           timeout=20, check=False)
+    return options if tried.returncode == 0 else ()
 
 
 def program() -> str | None:

@@ -45,7 +45,7 @@ class GradedEngine:
     def start(self) -> str:
         """What DOCKER_HOST is to be.  Raises RuntimeError if it does not come up."""
         argv = confine.command(confine.strongest(), [sys.executable, "-c", _PROGRAM], work=self.place, hide=self._hide,
-                               seconds=self._seconds, uid=UID, nobody=True)
+                               seconds=self._seconds, uid=UID)
         env = {name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL") if name in os.environ}
         env |= {"HOME": str(self.place), "KIT_HOME": str(self.place), "TMPDIR": str(self.place), "KIT_LOG": "WARNING"}
         self._process = subprocess.Popen(argv, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,

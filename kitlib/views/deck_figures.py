@@ -12,6 +12,7 @@ from typing import Any
 from kitlib.trace.flow import Flow, build
 from kitlib.trace.record import Record
 from kitlib.views import (
+    deck_containers,
     deck_declarative,
     deck_ingress,
     deck_load,
@@ -73,6 +74,8 @@ FIGURES: dict[str, Callable[..., str]] = {"flow": flow, "life": pod_stories.life
                                         "merge": deck_declarative.menu, "owners": deck_declarative.board,
                                         "reach": deck_storage.heard, "storage": deck_storage.claims,
                                         "passage": deck_ingress.passage,
+                                        "namespaces": deck_containers.namespaces,
+                                        "inits": deck_containers.inits,
                                         "policy": deck_policy.policy,
                                         "service": deck_services.service,
                                         "rollout": deck_load.rollout, "ending": deck_load.ending}

@@ -1,0 +1,164 @@
+"""What checks of boxes (chapter 2) have in common: what is true of a container made by hand.
+
+A learner hands in a box as JSON: its steps, what the kernel refused, the numbers of its namespaces.  The numbers are
+looked for among the living processes of this machine, and what is said of the process that has them is measured on it
+from outside: /proc, and nsenter.  So a box has to live when it is checked.
+
+Where the kernel refused a step (on Binder: all of them) nothing can be measured: there the steps are judged, as far as
+they were refused, by what they would have done.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from kitlib.checks.framework import Wrong
+from kitlib.checks.world import World
+from kitlib.runtime.byhand import namespaces
+from kitlib.runtime.byhand.wire import enter
+
+FORM: dict[str, Any] = {"name": str, "pid": int, "steps": [str], "refused": dict, "mistakes": [str],
+                        "namespaces": dict, "outside": dict}
+PIVOT, CHROOT = "pivot_root", "chroot"
+
+
+@dataclass
+class Box:
+    """What is true of a box.  numbers: kind → the namespace it is in; own: the kinds that it does not share with the
+    notebook; root: how it got its root directory; loopback: whether 127.0.0.1 is there."""
+
+    name: str
+    steps: list[str]
+    refused: dict[str, str]
+    mistakes: list[str]
+    numbers: dict[str, int]
+    own: set[str] = field(default_factory=set)
+    root_inside: bool = False
+    hostname: str = ""
+    first: bool = False
+    proc: bool = False
+    root: str = ""
+    motd: str = ""
+    loopback: bool = False
+
+    def tried(self, step: str) -> bool:
+        return any(each.split()[0] == step or each == step for each in (*self.steps, *self.mistakes))
+
+
+def box(world: World, answer: str) -> Box:
+    """The box that was handed in under this name.  Raises Wrong."""
+    return of(world, world.answer(answer, FORM))
+
+
+def pair(world: World, answer: str) -> tuple[Box, Box]:
+    given = world.answer(answer, [FORM])
+    if len(given) != 2 or given[0]["name"] == given[1]["name"]:
+        raise Wrong("there should be two boxes in the answer, each with a name of its own",
+                    f"`lab.answer({answer!r}, [first.json(), second.json()])`", actual=[each["name"] for each in given])
+    return of(world, given[0]), of(world, given[1])
+
+
+def of(world: World, report: Mapping[str, Any]) -> Box:
+    found = judged(report)
+    pid = _find(report)
+    if pid is None:
+        if found.own - {step.split()[1] for step in report["refused"] if step.startswith("unshare")}:
+            raise Wrong(f"the box {found.name} is not there any more", "It ends with the notebook's kernel, or when a "
+                        "new one of its name is made. Run its cells again, then the button.")
+        if report["refused"]:
+            world.note(f"the kernel refused {', '.join(report['refused'])}: judged by the steps")
+        return found
+    _measure(found, pid, report)
+    return found
+
+
+def judged(report: Mapping[str, Any]) -> Box:
+    """What would be true if the kernel had refused nothing: the steps, one after the other."""
+    found = Box(report["name"], report["steps"], report["refused"], report["mistakes"], dict(report["namespaces"]))
+    for step in report["steps"]:
+        verb, *words = step.split() or [""]
+        if verb == "unshare" and words:
+            if step not in report["refused"] or words[0] == "user" or "user" in found.own:
+                found.own.add(words[0])  # else it was refused for want of a user namespace, and that is no excuse
+        elif verb == "join":
+            found.own |= set(words[1:])
+            found.root_inside |= "user" in words[1:]
+        elif verb == "map_users":
+            found.root_inside = "user" in found.own
+        elif verb == "hostname" and words and "uts" in found.own:
+            found.hostname = words[0]
+        elif verb == "fork":
+            found.first = "pid" in found.own
+        elif verb == "mount_proc":
+            found.proc = found.first and "mnt" in found.own
+        elif verb in (PIVOT, CHROOT) and "new_root" in report["steps"]:
+            found.root = verb
+        elif verb == "loopback_up":
+            found.loopback = "net" in found.own
+    return found
+
+
+def _find(report: Mapping[str, Any]) -> int | None:
+    """The oldest living process in exactly these namespaces.  (Its number here may be another one than there.)"""
+    wanted, outside = report["namespaces"], report["outside"]
+    if all(wanted.get(kind) == outside.get(kind) for kind in wanted):
+        return None
+    for pid in sorted(int(name) for name in os.listdir("/proc") if name.isdigit()):
+        try:
+            if namespaces.of(pid) == wanted:
+                return pid
+        except OSError:  # it ended meanwhile, or it is somebody else's
+            continue
+    return None
+
+
+def _measure(found: Box, pid: int, report: Mapping[str, Any]) -> None:
+    """Replace what the steps say by what is, but for what the kernel has refused."""
+    refused = {step.split()[0] for step in report["refused"] if not step.startswith("unshare")}
+    not_had = {step.split()[1] for step in report["refused"] if step.startswith("unshare")}
+    found.numbers = namespaces.of(pid)
+    real = {kind for kind, number in found.numbers.items() if number != report["outside"].get(kind)}
+    found.own = real | (found.own & not_had)
+    if "map_users" not in refused:
+        found.root_inside = any(line.split()[0] == "0" for line in _read(f"/proc/{pid}/uid_map").splitlines())
+    if "hostname" not in refused and "uts" not in not_had:
+        found.hostname = _inside(pid, ["uts"], "cat", "/proc/sys/kernel/hostname") if "uts" in real else ""
+    if "fork" not in refused and "pid" not in not_had:
+        numbers = next((line.split()[1:] for line in _read(f"/proc/{pid}/status").splitlines()
+                        if line.startswith("NSpid:")), [])
+        found.first = "pid" in real and numbers[-1:] == ["1"]
+    if "mount_proc" not in refused and not not_had & {"mnt", "pid"}:
+        found.proc = _shows(pid, found.numbers["pid"])
+    if not refused & {"new_root", PIVOT, CHROOT} and "mnt" not in not_had:
+        found.motd = _read(f"/proc/{pid}/root/etc/motd").strip()
+        # A visitor of its mount namespace begins at that namespace's root: chroot has not changed it, pivot_root has.
+        visitor = _inside(pid, ["mnt"], "cat", "/etc/motd")
+        moved = found.root if found.motd else ""
+        found.root = moved and (PIVOT if visitor == found.motd else CHROOT)
+    if "loopback_up" not in refused and "net" not in not_had:
+        found.loopback = "127.0.0.1" in _read(f"/proc/{pid}/net/fib_trie")
+
+
+def _shows(pid: int, number: int) -> bool:
+    """Whether the process's /proc is that of a pid namespace: its process 1 is in that one."""
+    try:
+        return os.readlink(f"/proc/{pid}/root/proc/1/ns/pid") == f"pid:[{number}]"
+    except OSError:  # another's process 1 is not ours to look at
+        return False
+
+
+def _inside(pid: int, kinds: Sequence[str], *command: str) -> str:
+    done = subprocess.run(enter(pid, kinds, command), capture_output=True, text=True, timeout=10, check=False)
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def _read(path: str) -> str:
+    try:
+        with open(path) as file:
+            return file.read()
+    except OSError:
+        return ""

@@ -1,0 +1,246 @@
+"""Containers by hand: each step on a real process, what is refused, and how checks judge a box."""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import pytest
+import unprivileged
+
+from kitlib.checks import boxes
+from kitlib.runtime.byhand import limits, namespaces, refused, wire
+from kitlib.runtime.byhand.box import Box, BoxError, plug
+from kitlib.views.deck_containers import inits
+from kitlib.views.deck_containers import namespaces as deck
+from kitlib.views.namespaces_svg import Member, describe, render, verdict
+
+needs_namespaces = pytest.mark.needs("root")
+
+
+@pytest.fixture
+def box():
+    made = []
+
+    def make(name: str, *steps: str) -> Box:
+        one = Box(name)
+        made.append(one)
+        for step in ("user", *steps):
+            one.unshare(step)
+            if step == "user":
+                one.map_users()
+        return one
+
+    yield make
+    for one in made:
+        one.end()
+
+
+@needs_namespaces
+def test_a_box_becomes_a_container_one_step_at_a_time(box) -> None:
+    web = box("web", "uts", "ipc", "net")
+    machine = os.uname().nodename
+    web.hostname("web")
+    assert (web.run("hostname; id -u", show=False), os.uname().nodename) == ("web\n0", machine)
+    web.unshare("pid", "mnt")
+    web.fork()
+    web.mount_proc()
+    assert web.run("echo $(ps -o comm= -A)", show=False).split()[0] == "box"
+    assert refused.status(web.pid)["NSpid"].split()[-1] == "1"
+    own = {kind for kind, number in web.namespaces.items() if number != web.outside[kind]}
+    assert (own, web.refused, web.mistakes) == (set(namespaces.KINDS) - {"cgroup"}, {}, [])
+    web.new_root({"/etc/motd": "made by hand"})
+    web.pivot_root()
+    assert web.run("cat /etc/motd", show=False) == "made by hand"
+    assert "etc" in web.break_out()
+    assert not {"home", "srv", "sys"} & set(web.break_out())  # there is no way back
+    assert not os.path.exists("/mnt/etc/motd")  # and nobody outside has seen anything of it
+
+
+@needs_namespaces
+def test_chroot_is_left_by_root_and_a_visitor_sees_it(box) -> None:
+    walker = box("walker", "mnt")
+    walker.new_root({"/etc/motd": "no way out"})
+    walker.chroot()
+    assert {"usr", "sys"} <= set(walker.break_out())
+    assert walker.run("ls -d /sys 2>/dev/null || echo no sys", show=False) == "no sys"
+
+
+@needs_namespaces
+def test_a_pid_namespace_dies_with_its_first_process(box, capsys) -> None:
+    doomed = box("doomed", "pid")
+    assert doomed.run("echo $$", show=False) == "1"
+    assert doomed.run("echo $$", show=False) == ""
+    assert "has lost its process 1" in capsys.readouterr().out
+
+
+@needs_namespaces
+def test_two_boxes_share_a_network_and_two_are_wired(box) -> None:
+    app = box("app", "net", "uts")
+    app.loopback_up()
+    helper = Box("helper")
+    try:
+        helper.join(app, "user", "net")
+        assert helper.namespaces["net"] == app.namespaces["net"]
+        assert helper.namespaces["uts"] != app.namespaces["uts"]
+        far = Box("far")
+        try:
+            far.join(app, "user")
+            far.unshare("net")
+            plug(app, far)
+            assert "10.9.0.2" in far.run("ip -o addr show eth0", show=False)
+            assert f"{wire.NETWORK}.1" in app.run("ip -o addr show eth0", show=False)
+        finally:
+            far.end()
+    finally:
+        helper.end()
+
+
+@needs_namespaces
+def test_nothing_is_left_of_a_box_and_its_cgroup() -> None:
+    held = Box("held")
+    held.limit(memory="64M", pids=12)
+    assert held.cgroup is not None
+    assert held.cgroup.files
+    held.start("sleep 600")
+    places = [Path(path).parent for path in held.cgroup.files]
+    assert "Cannot fork" in held.run("for n in $(seq 20); do sleep 1 & done 2>&1", show=False)
+    pids = [int(line) for place in places for line in (place / "cgroup.procs").read_text().split()]
+    held.end()
+    assert pids
+    assert not [place for place in places if place.exists()]
+    with pytest.raises(BoxError, match=r"make it anew with kit\.box\('held'\)"):
+        held.run("true")
+
+
+def test_a_notebook_that_is_killed_takes_its_boxes_along() -> None:
+    program = ("from kitlib.runtime.byhand.box import Box\nbox = Box('left')\n"
+               "print(box.pid, box.start('sleep 600'), flush=True)\nimport os, signal\nos.kill(os.getpid(), 9)\n")
+    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    assert len(told.stdout.split()) == 2
+    for pid in told.stdout.split():
+        assert _gone(int(pid)), pid
+
+
+def _gone(pid: int, seconds: float = 10.0) -> bool:
+    """Whether a process ends soon (a zombie has ended)."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        try:
+            if refused.status(pid)["State"].startswith("Z"):
+                return True
+        except (FileNotFoundError, ProcessLookupError):
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def test_what_would_change_the_machine_is_not_done(capsys) -> None:
+    plain = Box("plain")
+    try:
+        before = os.uname().nodename, os.listdir("/mnt")
+        plain.hostname("oops")
+        plain.mount_proc()
+        plain.new_root({"/etc/motd": "oops"})
+        plain.pivot_root()
+        plain.loopback_up()
+        plain.fork()
+        assert plain.mistakes == ["hostname oops", "mount_proc", "new_root", "pivot_root", "loopback_up", "fork"]
+        assert (os.uname().nodename, os.listdir("/mnt"), plain.steps) == (*before, [])
+        assert capsys.readouterr().out.count("not done") == 6
+        with pytest.raises(BoxError, match="There are: user, mnt, pid"):
+            plain.unshare("network")
+        with pytest.raises(BoxError, match="is no size"):
+            plain.limit(memory="much")
+    finally:
+        plain.end()
+
+
+@pytest.mark.needs("docker")
+@pytest.mark.parametrize("place", ["laptop", "binder"])
+def test_an_ordinary_user_and_one_who_is_locked_up(place: str) -> None:
+    program = ("from kitlib.runtime.byhand.box import Box, plug\nbox = Box('web')\nbox.unshare('user')\n"
+               "box.map_users()\nbox.unshare('uts')\nbox.hostname('web')\n"
+               "print('web', box.run('id -u; hostname', show=False).replace(chr(10), ' '))\n"
+               "box.unshare('net')\nbox.loopback_up()\n"
+               "far = Box('far')\nfar.join(box, 'user')\nfar.unshare('net')\nplug(box, far)\n")
+    done = unprivileged.run(place, [sys.executable, "-c", program])
+    assert done.returncode == 0, done.stdout
+    if place == "laptop":
+        assert "web 0 web" in done.stdout
+        assert "ip link set eth0 up" in done.stdout
+        assert "refused" not in done.stdout
+    else:
+        assert "A seccomp filter stands before the kernel" in done.stdout
+        assert "hostname web: refused. not tried" in done.stdout
+
+
+def test_refusals_are_explained() -> None:
+    assert refused.capabilities(0x200401) == ["chown", "net_bind_service", "sys_admin"]
+    assert "covered" in refused.explain("mount_proc", errno.EPERM)
+    assert "systemd-run" in refused.explain("limit memory=1M", errno.EACCES)
+    assert "unshare `user` first" in refused.explain("unshare uts", errno.EPERM)
+    assert len(refused.CAPABILITIES) == 41
+
+
+def test_limits_in_both_versions_of_cgroups(tmp_path: Path) -> None:
+    assert [limits.size(text) for text in ("64M", "64Mi", "1G", 5)] == [64 << 20, 64 << 20, 1 << 30, 5]
+    for unified in (False, True):
+        mount = tmp_path / str(unified)
+        mount.mkdir()
+        for tree in ("memory", "pids", "cpu"):
+            (mount / tree).mkdir()
+        if unified:
+            (mount / "cgroup.controllers").touch()
+        group = limits.Group("kit-box-web-1", str(mount))
+        group.limit(memory=32 << 20, pids=20, cpu=0.5)
+        group.add(4711)
+        told = {str(Path(path).relative_to(mount)): text for path, text in group.files.items()}
+        assert told == ({"kit-box-web-1/memory.max": "33554432", "kit-box-web-1/pids.max": "20",
+                         "kit-box-web-1/cpu.max": "50000 100000"} if unified else
+                        {"memory/kit-box-web-1/memory.limit_in_bytes": "33554432", "pids/kit-box-web-1/pids.max": "20",
+                         "cpu/kit-box-web-1/cpu.cfs_period_us": "100000",
+                         "cpu/kit-box-web-1/cpu.cfs_quota_us": "50000"})
+        assert {path.read_text() for path in mount.rglob("cgroup.procs")} == {"4711"}
+
+
+OUTSIDE = {kind: number for number, kind in enumerate(namespaces.KINDS, 1)}
+
+
+def told(*steps: str, refused: tuple[str, ...] = (), mistakes: tuple[str, ...] = ()) -> boxes.Box:
+    return boxes.judged({"name": "web", "pid": 1, "steps": list(steps), "refused": dict.fromkeys(refused, "no"),
+                         "mistakes": list(mistakes), "namespaces": OUTSIDE, "outside": OUTSIDE})
+
+
+def test_where_all_is_refused_the_steps_are_judged() -> None:
+    first = ("unshare user", "map_users")
+    good = (*first, "unshare uts", "hostname web", "unshare pid", "fork", "unshare mnt", "mount_proc", "new_root",
+            "pivot_root", "unshare net", "loopback_up")
+    found = told(*good, refused=good)
+    assert found.own == {"user", "uts", "pid", "mnt", "net"}
+    assert (found.root_inside, found.hostname, found.first, found.proc, found.root, found.loopback) == (
+        True, "web", True, True, "pivot_root", True)
+    assert told(*first, "hostname web", "unshare uts", refused=good).hostname == ""
+    assert not told(*first, "unshare pid", "mount_proc", refused=good).proc
+    late = ("unshare uts", "unshare user")
+    assert told(*late, refused=late).own == {"user"}  # the kernel's no to the first was the learner's doing
+    assert told("join web user net", refused=("join web user net",)).own == {"user", "net"}
+
+
+def test_the_picture_says_in_words_who_shares_what() -> None:
+    members = [Member("notebook", "", {"uts": 1, "net": 2}), Member("a", "", {"uts": 3, "net": 2}),
+               Member("b", "", {"uts": 3, "net": 4})]
+    assert verdict("uts", members) == "a and b share one; notebook: its own"
+    assert verdict("net", members) == "notebook and a share one; b: its own"
+    assert "4026531834" in deck("nothing")
+    for drawn in (render(members), deck("pod"), inits()):
+        tree = ET.fromstring(drawn)
+        assert [len(tree.find(f"{{http://www.w3.org/2000/svg}}{tag}").text or "") > 10 for tag in ("title", "desc")]
+    assert describe(members).splitlines()[0] == "Namespaces of notebook, a, b"
+    with pytest.raises(ValueError, match="there is nothing, web"):
+        deck("elsewhere")
