@@ -38,7 +38,6 @@ def register(commands: Commands) -> None:
 def run_layers(arguments: argparse.Namespace) -> int | None:
     from kitlib.images.errors import ImageError
     from kitlib.images.explorer import look
-    from kitlib.images.explorer.compare import compare
 
     if bool(arguments.image) == bool(arguments.container):
         raise UsageError("give an image, or --container NAME, and not both.")
@@ -50,6 +49,8 @@ def run_layers(arguments: argparse.Namespace) -> int | None:
             report = look.image(arguments.image, verify=arguments.verify)
             document = report.json()
         if arguments.compare:
+            from kitlib.images.explorer.compare import compare
+
             other = look.image(arguments.compare, verify=arguments.verify)
             difference = compare(other, report)
             if arguments.json:

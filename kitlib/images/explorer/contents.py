@@ -31,6 +31,8 @@ def digests(layer: Place, files: Iterable[File]) -> dict[str, str]:
 
 
 def _pieces(source: Source, file: File) -> Iterator[bytes]:
+    if file.offset < 0:
+        raise ImageError(f"{file.path!r} is a sparse file, which is not read")
     if not source.go_to(file.offset, 0):
         raise ImageError(f"the layer ends before {file.path!r}")
     left = file.size

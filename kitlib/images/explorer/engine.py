@@ -20,7 +20,7 @@ from typing import Any
 from kitlib.images.errors import ImageError
 from kitlib.images.explorer import places
 from kitlib.images.explorer.analyse import analyse_placed
-from kitlib.images.explorer.report import ADDED, CHANGED, REMOVED, Report
+from kitlib.images.explorer.report import ADDED, CHANGED, REMOVED, Report, share
 from kitlib.images.explorer.scan import DIRECTORY, FILE, LINK, OTHER
 from kitlib.images.store import ImageStore, default_store
 
@@ -191,16 +191,6 @@ class Engine:
             return FILE, 0
         return (DIRECTORY, 0) if mode & _DIRECTORY else (LINK, 0) if mode & _LINK else (OTHER, 0) if mode & _OTHER \
             else (FILE, size)
-
-
-def share(report: Report, others: Iterable[tuple[str, Iterable[str]]]) -> None:
-    """Notes at each layer which other images have it.  others: (name, its diff ids)."""
-    names: dict[str, list[str]] = {}
-    for name, diff_ids in others:
-        for diff_id in set(diff_ids):
-            names.setdefault(diff_id, []).append(name)
-    for layer in report.layers:
-        layer.shared = tuple(sorted(set(names.get(layer.diff_id, ())) - {report.name}))
 
 
 def _short(error: Exception) -> str:

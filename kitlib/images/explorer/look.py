@@ -9,14 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kitlib.images.errors import ImageError
-from kitlib.images.explorer import engine, places
+from kitlib.images.explorer import places
 from kitlib.images.explorer.analyse import analyse_placed
-from kitlib.images.explorer.engine import ReadWriteLayer, share
-from kitlib.images.explorer.report import Report
+from kitlib.images.explorer.report import Report, share
 from kitlib.images.store import ImageStore, default_store
+
+if TYPE_CHECKING:
+    from kitlib.images.explorer.engine import Engine, ReadWriteLayer
 
 _FILES = ("docker-archive:", "oci-archive:", "oci:")
 
@@ -28,11 +30,11 @@ def image(what: Any, *, client: Any = None, verify: bool = False) -> Report:
     """
     attributes = getattr(what, "attrs", None)
     if isinstance(attributes, Mapping) and hasattr(what, "client"):
-        return engine.connect(client or what.client).report((attributes.get("RepoTags") or [attributes["Id"]])[0],
+        return _connect(client or what.client).report((attributes.get("RepoTags") or [attributes["Id"]])[0],
                                                             verify=verify)
     text = str(what)
     if text.startswith("docker://"):
-        return engine.connect(client).report(text.removeprefix("docker://"), verify=verify)
+        return _connect(client).report(text.removeprefix("docker://"), verify=verify)
     if text.startswith("kit://"):
         found = _stored(default_store(), text.removeprefix("kit://"), verify)
         if found is None:
@@ -43,7 +45,7 @@ def image(what: Any, *, client: Any = None, verify: bool = False) -> Report:
         if text.startswith(prefix):
             return _file(*_split(text.removeprefix(prefix).removeprefix("//")), verify)
     if client is not None:
-        return engine.connect(client).report(text, verify=verify)
+        return _connect(client).report(text, verify=verify)
     path, name = _split(text)
     if path.exists():
         return _file(path, name, verify)
@@ -54,8 +56,14 @@ def image(what: Any, *, client: Any = None, verify: bool = False) -> Report:
 def container(what: Any, *, client: Any = None, verify: bool = False) -> tuple[Report, ReadWriteLayer]:
     """what: a container's name, its id, or a docker.models.containers.Container."""
     if isinstance(getattr(what, "attrs", None), Mapping) and hasattr(what, "client"):
-        return engine.connect(client or what.client).container(what.id, verify=verify)
-    return engine.connect(client).container(str(what), verify=verify)
+        return _connect(client or what.client).container(what.id, verify=verify)
+    return _connect(client).container(str(what), verify=verify)
+
+
+def _connect(client: Any) -> Engine:
+    from kitlib.images.explorer import engine  # most have none, and the SDK takes its time
+
+    return engine.connect(client)
 
 
 def _split(text: str) -> tuple[Path, str]:
@@ -95,7 +103,7 @@ def _stored(store: ImageStore, name: str, verify: bool) -> Report | None:
 def _engine(name: str, verify: bool) -> Report:
     """The last place to look."""
     try:
-        there = engine.connect()
+        there = _connect(None)
     except ImageError as error:
         raise ImageError(f"there is no image {name} in the store, and no file of that name: `kit image list` shows "
                          f"what there is ({error})") from error

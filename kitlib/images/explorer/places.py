@@ -19,7 +19,6 @@ import posixpath
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
@@ -78,7 +77,7 @@ class _Archive:
         self._path = path
         try:
             with opened(Place(path, 0, path.stat().st_size)) as source:
-                self._members = scan.members(source)
+                self._members = {file.path: file for file in scan.entries(source)}
         except ImageError as error:
             raise ImageError(f"{path} is neither an image archive (docker save, OCI) nor an OCI layout directory: "
                              f"{error}") from error
@@ -86,11 +85,11 @@ class _Archive:
     def place(self, name: str) -> Place:
         name = posixpath.normpath(name)
         for _ in range(_LINKS):
-            header, at = self._members[name]
-            if header.kind not in (b"1", b"2"):
-                return Place(self._path, at, header.stored)
-            base = posixpath.dirname(name) if header.kind == b"2" else ""
-            name = posixpath.normpath(posixpath.join(base, header.link))
+            found = self._members[name]
+            if found.kind == scan.FILE and found.offset >= 0:
+                return Place(self._path, found.offset, found.size)
+            near = posixpath.normpath(posixpath.join(posixpath.dirname(name), found.link))  # a symbolic link
+            name = near if near in self._members else posixpath.normpath(found.link)
         raise KeyError(name)
 
 
@@ -103,12 +102,13 @@ def images(path: Path) -> Iterator[list[PlacedImage]]:
     try:
         with path.open("rb") as file:
             packed = compression.kind(file) != compression.PLAIN
-            with tempfile.NamedTemporaryFile(prefix="kit-layers-") as whole:  # as a whole: it is read here and there
-                if packed:
-                    shutil.copyfileobj(compression.plain(file), whole, 1 << 20)
-                    whole.flush()
-                place = Path(whole.name) if packed else path
-                yield _read(_Archive(place), path)
+            if not packed:
+                yield _read(_Archive(path), path)
+                return
+            with tempfile.NamedTemporaryFile(prefix="kit-layers-") as whole:  # it is read here and there
+                shutil.copyfileobj(compression.plain(file), whole, 1 << 20)
+                whole.flush()
+                yield _read(_Archive(Path(whole.name)), path)
     except FileNotFoundError as error:
         raise ImageError(f"{path}: there is no such file") from error
     except OSError as error:
@@ -264,6 +264,8 @@ def pick(there: Sequence[PlacedImage], name: str, path: Path) -> PlacedImage:
 
 def verify(image: PlacedImage) -> None:
     """Reads every byte, two layers at a time.  Raises ImageError at the first that is not what its digest says."""
+    from concurrent.futures import ThreadPoolExecutor
+
     with ThreadPoolExecutor(2) as threads:
         for _ in threads.map(_verify, range(1, len(image.layers) + 1), image.layers, image.diff_ids):
             pass

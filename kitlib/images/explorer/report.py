@@ -20,7 +20,7 @@ from kitlib.images.explorer.scan import File
 from kitlib.images.explorer.tree import ADDED, CHANGED, REMOVED, Change, Tree
 
 _DIGEST = re.compile(r"\b((?:file|dir|multi):[0-9a-f]{12})[0-9a-f]{52}\b")
-__all__ = ["ADDED", "CHANGED", "REMOVED", "Change", "Layer", "Report", "Step", "instruction_of", "report"]
+__all__ = ["ADDED", "CHANGED", "REMOVED", "Change", "Layer", "Report", "Step", "instruction_of", "report", "share"]
 
 
 @dataclass
@@ -119,6 +119,16 @@ def report(name: str, image_id: str, config: Mapping[str, Any], scanned: Iterabl
     removed = {change.path: layer.number for layer in layers for change in layer.changes if change.kind != ADDED}
     return Report(name, image_id, layers, steps, counted.wasted(), counted.efficiency(),
                   secrets.hidden(found, removed), tree)
+
+
+def share(report: Report, others: Iterable[tuple[str, Iterable[str]]]) -> None:
+    """Notes at each layer which other images have it.  others: (name, its diff ids)."""
+    names: dict[str, list[str]] = {}
+    for name, diff_ids in others:
+        for diff_id in set(diff_ids):
+            names.setdefault(diff_id, []).append(name)
+    for layer in report.layers:
+        layer.shared = tuple(sorted(set(names.get(layer.diff_id, ())) - {report.name}))
 
 
 def steps_of(config: Mapping[str, Any], layers: int) -> list[Step]:

@@ -12,7 +12,6 @@ from __future__ import annotations
 import re
 import struct
 import zlib
-from collections.abc import Iterator
 from typing import NamedTuple, Protocol
 
 from kitlib.images.errors import ImageError
@@ -22,17 +21,19 @@ from kitlib.images.layer import MOST_BYTES, MOST_ENTRIES, OPAQUE, PREFIX, clean
 DIRECTORY, FILE, LINK, WHITEOUT, OPAQUE_MARK, OTHER = "directory", "file", "link", "whiteout", "opaque", "other"
 BLOCK = 512
 _ZEROS = bytes(BLOCK)
+_MASK = BLOCK - 1
 _LARGEST_EXTRA = 1 << 20  # of a pax header or a long name, as Go's archive/tar has it
-_FIELDS = struct.Struct("100s8s8s8s12s12s8ss100s6s2x80x155s12x")
+_FIELDS = struct.Struct("100s24s12s12s8ss100s6s2x80x155s12x")
 _KINDS = {b"0": FILE, b"\0": FILE, b"7": FILE, b"S": FILE, b"1": LINK, b"2": LINK, b"5": DIRECTORY}
-_BODILESS = frozenset(b"123456")
+_BODILESS = frozenset((b"1", b"2", b"3", b"4", b"5", b"6"))
+_EXTRA = frozenset((b"x", b"g", b"L", b"K"))
 _ODD = re.compile(r"(?:^|/)\.{0,2}(?:/|$)|\0")
 
 
 class File(NamedTuple):
     """path: without a leading slash, and of a whiteout what it hides; link: a symbolic or hard link's target.
 
-    offset: where its contents begin in the (uncompressed) layer.
+    offset: where its contents begin in the (uncompressed) layer, or -1 if they do not lie there as they are.
     """
 
     path: str
@@ -59,68 +60,28 @@ class Looker(Protocol):
 def entries(source: Source, looker: Looker | None = None) -> list[File]:
     """All entries in the order of the tar.  Raises ImageError with the place if it is damaged."""
     found: list[File] = []
-    for path, header, at in _headers(source):
-        size = header.size
-        kind = _KINDS.get(header.kind, OTHER)
-        if kind is FILE and header.kind == b"\0" and header.name.endswith("/"):
-            kind = DIRECTORY
-        directory, _, name = path.rpartition("/")
-        if name.startswith(PREFIX):
-            if name == OPAQUE:
-                found.append(File(directory, OPAQUE_MARK))
-            elif not name.startswith(PREFIX + PREFIX):  # what aufs kept for itself
-                found.append(File(f"{directory}/{name[4:]}" if directory else name[4:], WHITEOUT))
-            continue
-        if kind is FILE and looker is not None and size:
-            wanted = looker.wants(path, size)
-            if wanted:
-                looker.see(path, source.read(min(wanted, header.stored)))
-        found.append(File(path, kind, size, header.mode, header.uid, header.gid, header.mtime, header.link, at))
-    return found
-
-
-class Header(NamedTuple):
-    """stored: bytes that follow in the tar (of a sparse file fewer than it has)."""
-
-    name: str
-    kind: bytes
-    stored: int
-    size: int
-    mode: int
-    uid: int
-    gid: int
-    mtime: int
-    link: str
-
-
-def members(source: Source) -> dict[str, tuple[Header, int]]:
-    """An archive's own entries: path → (header, where its contents begin)."""
-    return {path: (header, at) for path, header, at in _headers(source)}
-
-
-def _headers(source: Source) -> Iterator[tuple[str, Header, int]]:
-    read, unpack, checksum = source.read, _FIELDS.unpack, zlib.adler32
+    add, read, go_to, unpack, checksum = found.append, source.read, source.go_to, _FIELDS.unpack, zlib.adler32
+    known: dict[bytes, tuple[int, int, int]] = {}  # mode, uid and gid: as bytes they are few
     general: dict[str, str] = {}
     extra: dict[str, str] = {}
-    position = count = total = 0
+    position = total = 0
     while True:
         block = read(BLOCK)
-        if len(block) < BLOCK or block == _ZEROS:
-            if 0 < len(block) < BLOCK:
-                raise ImageError(f"the layer ends in the middle of a header, at byte {position}")
-            return
-        name, mode, uid, gid, size, mtime, given, kind, link, magic, prefix = unpack(block)
+        if block == _ZEROS or not block:
+            return found
+        if len(block) < BLOCK:
+            raise ImageError(f"it ends in the middle of a header, at byte {position}")
+        raw, rights, size, mtime, given, kind, link, magic, prefix = unpack(block)
         # A header's checksum is the sum of its bytes, with eight spaces where it stands itself; the lower half of
         # Adler-32 is such a sum, too, and is computed in C.
-        expected = (_number(given, position) - 256 + sum(given) + 1) % 65521
+        expected = (_number(given[:7], position) - 256 + sum(given) + 1) % 65521
         if expected != checksum(block) & 0xffff and not _fits(block, given, position):
-            raise ImageError(f"the layer is damaged: no header of a tar at byte {position}")
-        count += 1
+            raise ImageError(f"it is damaged: no header of a tar at byte {position}")
         stored = _number(size, position)
         position += BLOCK
-        if kind in b"xgLK":
+        if kind in _EXTRA:
             data = _extra(source, stored, position)
-            position += -(-stored // BLOCK) * BLOCK
+            position += stored + (-stored & _MASK)
             if kind == b"L":
                 extra["path"] = _text(data)
             elif kind == b"K":
@@ -128,46 +89,71 @@ def _headers(source: Source) -> Iterator[tuple[str, Header, int]]:
             else:
                 (extra if kind == b"x" else general).update(_pax(data, position))
             continue
-        full = _text(name)
-        if magic == b"ustar\0" and prefix[0]:
-            full = f"{_text(prefix)}/{full}"
+        name = raw.partition(b"\0")[0].decode("utf-8", "surrogateescape")
+        if prefix[0] and magic == b"ustar\0":
+            name = f"{_text(prefix)}/{name}"
         target = _text(link) if link[0] else ""
+        real, at, time = stored, position, _number(mtime, position)
+        owner = known.get(rights)
+        if owner is None:
+            owner = known[rights] = (_number(rights[:8], position) & 0o7777, _number(rights[8:16], position),
+                                     _number(rights[16:], position))
         if kind == b"S":
             real, position = _old_sparse(source, block, position)
-        else:
-            real = stored
-        owner, group, time = _number(uid, position), _number(gid, position), _number(mtime, position)
+            at = -1
         if extra or general:
             more = {**general, **extra} if general else extra
-            full, target = more.get("GNU.sparse.name") or more.get("path", full), more.get("linkpath", target)
+            name, target = more.get("GNU.sparse.name") or more.get("path", name), more.get("linkpath", target)
             if "size" in more:
                 real = stored = _decimal(more["size"], position)
-            owner, group, time = (_decimal(more[key].partition(".")[0] or "0", position) if key in more else header
-                                  for key, header in (("uid", owner), ("gid", group), ("mtime", time)))
             for key in ("GNU.sparse.realsize", "GNU.sparse.size"):
                 if key in more:
-                    real = _decimal(more[key], position)
+                    real, at = _decimal(more[key], position), -1
+            user, group, time = (_decimal(more[key].partition(".")[0] or "0", position) if key in more else header
+                                 for key, header in (("uid", owner[1]), ("gid", owner[2]), ("mtime", time)))
+            owner = owner[0], user, group
             extra = {}
-        if kind[0] in _BODILESS:
+        if kind in _BODILESS:
             stored = real = 0
+        elif kind == b"\0" and name.endswith("/"):
+            kind = b"5"
         if real < 0 or stored < 0:
-            raise ImageError(f"the layer is damaged: {full[:200]!r} has a size below zero")
-        total += max(real, stored)
-        if count > MOST_ENTRIES or total > MOST_BYTES:
-            raise ImageError(f"the layer has more than {MOST_ENTRIES} entries or {MOST_BYTES >> 30} GiB")
-        permissions = _number(mode, position) & 0o7777
-        yield _path(full), Header(full, kind, stored, real, permissions, owner, group, time, target), position
-        position += -(-stored // BLOCK) * BLOCK
-        if not source.go_to(position, stored % BLOCK):
-            raise ImageError(f"the layer ends in the middle of {full[:200]!r}")
+            raise ImageError(f"it is damaged: {name[:200]!r} has a size below zero")
+        total += real if real > stored else stored
+        if len(found) > MOST_ENTRIES or total > MOST_BYTES:
+            raise ImageError(f"it has more than {MOST_ENTRIES} entries or {MOST_BYTES >> 30} GiB")
+        path = _path(name)
+        if ".wh." in path and (hidden := _whiteout(path)) is not None:
+            found += hidden
+        else:
+            what = _KINDS.get(kind, OTHER)
+            if real and looker is not None and what is FILE and (wanted := looker.wants(path, real)):
+                looker.see(path, read(wanted if wanted < stored else stored))
+            add(File(path, what, real, *owner, time, target, at))
+        position += stored + (-stored & _MASK)
+        if not go_to(position, stored & _MASK):
+            raise ImageError(f"it ends in the middle of {name[:200]!r}")
+
+
+def _whiteout(path: str) -> list[File] | None:
+    """What a marker means; None if it is none."""
+    directory, _, name = path.rpartition("/")
+    if not name.startswith(PREFIX):
+        return None
+    if name == OPAQUE:
+        return [File(directory, OPAQUE_MARK)]
+    if name.startswith(PREFIX + PREFIX):  # what aufs kept for itself
+        return []
+    return [File(f"{directory}/{name[len(PREFIX):]}" if directory else name[len(PREFIX):], WHITEOUT)]
 
 
 def _path(name: str) -> str:
-    name = name[2:] if name.startswith("./") else name
-    if name.endswith("/"):
+    if name[:2] == "./":
+        name = name[2:]
+    if name[-1:] == "/":
         name = name[:-1]
-    if len(name) > 250 or _ODD.search(name):
-        return clean(name)
+    if len(name) > 250 or "/." in name or "//" in name or name[:1] in {"", ".", "/"} or "\0" in name:
+        return clean(name) if len(name) > 250 or _ODD.search(name) else name
     return name
 
 
@@ -177,38 +163,38 @@ def _text(field: bytes) -> str:
 
 def _number(field: bytes, position: int) -> int:
     """Octal, or (its first bit set) binary."""
+    try:
+        return int(field[:-1], 8)
+    except ValueError:
+        pass
     if field[0] & 0x80:
-        value = int.from_bytes(field, "big", signed=True) if field[0] == 0xff else \
+        return int.from_bytes(field, "big", signed=True) if field[0] == 0xff else \
             int.from_bytes(bytes([field[0] & 0x7f]) + field[1:], "big")
-    else:
-        try:
-            value = int(field.partition(b"\0")[0] or b"0", 8)
-        except ValueError:
-            if field.strip(b" \0"):
-                raise ImageError(f"the layer is damaged: a number in the header at byte {position} is none") from None
-            value = 0
-    return value
+    digits = field.partition(b"\0")[0].strip()
+    if re.fullmatch(rb"[0-7]*", digits) is None:
+        raise ImageError(f"it is damaged: a number in the header at byte {position} is none")
+    return int(digits or b"0", 8)
 
 
 def _decimal(text: str, position: int) -> int:
-    if not re.fullmatch(r"-?[0-9]{1,19}", text):
-        raise ImageError(f"the layer is damaged: {text[:30]!r} in the header before byte {position} is no number")
+    if re.fullmatch(r"-?[0-9]{1,19}", text) is None:
+        raise ImageError(f"it is damaged: {text[:30]!r} in the header before byte {position} is no number")
     return int(text)
 
 
 def _fits(block: bytes, given: bytes, position: int) -> bool:
-    """Some old programs took the bytes as signed."""
-    signed = sum(struct.unpack("148b8x356b", block)) + 256
-    return signed == _number(given, position)
+    """Some programs wrote seven digits, and some old ones took the bytes as signed."""
+    sums = (sum(struct.unpack(f"148{byte}8x356{byte}", block)) + 256 for byte in "Bb")
+    return _number(given + b"\0", position) in sums
 
 
 def _extra(source: Source, size: int, position: int) -> bytes:
     if not 0 <= size <= _LARGEST_EXTRA:
-        raise ImageError(f"the layer is damaged: {size} bytes of extra header at byte {position}")
-    padded = -(-size // BLOCK) * BLOCK
+        raise ImageError(f"it is damaged: {size} bytes of extra header at byte {position}")
+    padded = size + (-size & _MASK)
     data = source.read(padded)
     if len(data) < padded:
-        raise ImageError(f"the layer ends in the middle of a header, at byte {position}")
+        raise ImageError(f"it ends in the middle of a header, at byte {position}")
     return data[:size]
 
 
@@ -219,7 +205,7 @@ def _pax(data: bytes, position: int) -> dict[str, str]:
         space = data.find(b" ", at, at + 20)
         length = data[at:space]
         if space < 0 or not length.isdigit() or int(length) < space - at + 2 or at + int(length) > len(data):
-            raise ImageError(f"the layer is damaged: no pax header before byte {position}")
+            raise ImageError(f"it is damaged: no pax header before byte {position}")
         key, _, value = data[space + 1:at + int(length) - 1].partition(b"=")
         if not key.startswith((b"SCHILY.", b"LIBARCHIVE.")):
             found[key.decode("utf-8", "replace")] = value.decode("utf-8", "surrogateescape")
@@ -233,7 +219,7 @@ def _old_sparse(source: Source, block: bytes, position: int) -> tuple[int, int]:
     while more:
         block_of_map = source.read(BLOCK)
         if len(block_of_map) < BLOCK:
-            raise ImageError(f"the layer ends in the middle of a header, at byte {position}")
+            raise ImageError(f"it ends in the middle of a header, at byte {position}")
         position += BLOCK
         more = block_of_map[504]
     return _number(block[483:495], position), position

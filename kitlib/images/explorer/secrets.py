@@ -65,7 +65,8 @@ class Looker:
             lower = data.lower()
             if any(hint in lower for hint in _HINTS):
                 why = next((text for pattern, text in _CONTENTS if pattern.search(data)), "")
-        why = why or next((text for pattern, text in _NAMES if pattern.search(path)), "")
+        if not why and _ANY_NAME.search(path):
+            why = next((text for pattern, text in _NAMES if pattern.search(path)), "")
         if why:
             self.found.append(Finding("/" + path, self._layer, why))
 

@@ -42,18 +42,21 @@ class Source(Protocol):
 
 class Plain:
     def __init__(self, file: BinaryIO, start: int, size: int) -> None:
-        self._file, self._start, self._end = file, start, start + size
+        self._file, self._start, self._at, self._end = file, start, start, start + size
         file.seek(start)
-        self.read = file.read if start == 0 else self._bounded
 
-    def _bounded(self, count: int) -> bytes:
-        return self._file.read(min(count, max(0, self._end - self._file.tell())))
+    def read(self, count: int) -> bytes:
+        data = self._file.read(count if count <= self._end - self._at else self._end - self._at)
+        self._at += len(data)
+        return data
 
     def go_to(self, position: int, padding: int) -> bool:
         place = self._start + position
         if place > self._end and (not padding or place - (512 - padding) > self._end):
             return False
-        self._file.seek(min(place, self._end))
+        if place != self._at:
+            self._at = min(place, self._end)
+            self._file.seek(self._at)
         return True
 
 
