@@ -36,10 +36,10 @@ def layer(*entries: Entry, **more: Any) -> bytes:
     return out.getvalue()
 
 
-def config(layers: Sequence[bytes], **settings: Any) -> bytes:
+def config(layers: Sequence[bytes], *, history: Any = None, **settings: Any) -> bytes:
     return json.dumps({"architecture": "amd64", "os": "linux", "config": settings,
                        "rootfs": {"type": "layers", "diff_ids": [digest_of(one) for one in layers]},
-                       "history": [{"created_by": f"layer {i}"} for i, _ in enumerate(layers)]}).encode()
+                       "history": history or [{"created_by": f"layer {i}"} for i, _ in enumerate(layers)]}).encode()
 
 
 def docker_archive(path: Path, layers: Sequence[bytes], *names: str, **settings: Any) -> Path:

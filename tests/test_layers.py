@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import xml.dom.minidom
 from pathlib import Path
 
+import docker
 import pytest
 from image_files import docker_archive, layer
 
+import kitlib as kit
+from kitlib.cluster.errors import KitError
 from kitlib.images import archive
 from kitlib.images.explorer.analyse import analyse
-from kitlib.images.explorer.compare import compare
 from kitlib.images.explorer.report import Report, instruction_of
 from kitlib.images.store import ImageStore
+from kitlib.views.compare_figure import ComparisonFigure
 from kitlib.views.layers_figure import LayersFigure
 
 KEY = b"-----BEGIN RSA PRIVATE KEY-----\nMIIE\n"
@@ -85,54 +89,128 @@ def test_the_instruction_behind_a_line_of_history(created_by: str, expected: str
     assert instruction_of(created_by) == expected
 
 
-def test_two_images_share_layers_and_differ_in_files(tmp_path: Path) -> None:
-    (tmp_path / "x").mkdir()
-    (tmp_path / "y").mkdir()
-    one = report(tmp_path / "x", STACK[:2], "kit/app:1")
-    other = report(tmp_path / "y", [STACK[0], layer(("new", b"n"), ("etc/.wh.old", b""), ("etc/motd", b"other"))])
-    difference = compare(one, other)
-    assert (len(difference.shared), difference.shared_bytes) == (1, 1506)
-    assert difference.added == ("new",)
-    assert difference.removed == ("app/settings.ini", "etc/old", "root", "root/id_rsa")
-    assert difference.changed == {}  # motd has another content but the same size and time: headers cannot tell
+def compared(tmp_path: Path, before: list[bytes], after: list[bytes], *words: list[str]) -> ComparisonFigure:
+    """words: the instructions of both."""
+    places = []
+    for number, layers in enumerate((before, after)):
+        history = [{"created_by": text, "empty_layer": text.startswith("ENV")} for text in words[number]]
+        places.append(docker_archive(tmp_path / f"{number}.tar", layers, f"kit/app:{number}", history=history))
+    return kit.layers(places[1], compare=places[0])
 
 
-def dive(path: Path, out: Path) -> dict[str, object]:
-    program = Path(sys.executable).with_name("dive")
-    subprocess.run([program, f"docker-archive://{path}", "--json", str(out)], check=True, capture_output=True,
-                   timeout=60)
-    found: dict[str, object] = json.loads(out.read_text())
-    return found
+def test_two_builds_the_first_instruction_that_differs_broke_the_cache(tmp_path: Path) -> None:
+    words = ["FROM base", "ENV A=1", "COPY dir:0123456789abcdef in /srv", "RUN make", "RUN date"]
+    before = [STACK[0], layer(("srv/app.c", b"one"), ("srv/same", b"1")), layer(("srv/app", b"1" * 9)),
+              layer(("d", b"1"), mtime=1)]
+    after = [STACK[0], layer(("srv/app.c", b"two"), ("srv/same", b"1"), mtime=5), layer(("srv/app", b"2" * 9)),
+             layer(("d", b"1"), mtime=2)]
+    figure = compared(tmp_path, before, after, words, [*words[:2], "COPY dir:fedcba9876543210 in /srv",
+                                                             *words[3:]])
+    steps = figure.data["steps"]
+    assert [step["verdict"] for step in steps] == ["same", "same", "broke", "follows", "follows"]
+    assert figure.broke == steps[2]
+    assert steps[2]["why"] == "what it copies changed: /srv/app.c (content)"
+    assert steps[2]["onlyTimes"] == 1
+    assert steps[3]["why"] == "made again, since what is below it changed: /srv/app (content)"
+    assert steps[4]["why"] == "made again, since what is below it changed: only times (1 of them)"
+    assert (len(figure.shared), figure.data["sharedBytes"]) == (1, 1506)
+    assert [(f["path"], f["kind"], f["differs"]) for f in figure.files] == [
+        ("/srv/app", "changed", ["content"]), ("/srv/app.c", "changed", ["content"])]
+    xml.dom.minidom.parseString(figure.svg)
+    assert "≠    3" in str(figure)
+    assert "↑ the cache broke here: what it copies changed: /srv/app.c (content)" in str(figure)
 
 
-@pytest.mark.parametrize("layers", [STACK, STACK[:2], [STACK[0], STACK[2]], [
-    layer(("a/b/c", b"x" * 100), ("a/d", b"y" * 50), ("e", b"z")), layer(("a/.wh.b", b""), ("a/d", b"y" * 70)),
-    layer((".wh.a", b""), ("e", b""), ("f/", None)), layer(("f/g", b"1"), ("l", "-> e"))]])
-def test_dive_counts_the_same(tmp_path: Path, layers: list[bytes]) -> None:
-    ours = report(tmp_path, layers)
-    theirs = dive(tmp_path / "a.tar", tmp_path / "dive.json")
-    image, their_layers = theirs["image"], theirs["layer"]
-    assert isinstance(image, dict)
-    assert isinstance(their_layers, list)
-    assert [each["sizeBytes"] for each in their_layers] == [each.size for each in ours.layers]
-    assert image["sizeBytes"] == ours.size
-    assert image["inefficientBytes"] == ours.wasted_bytes
-    assert image["efficiencyScore"] == pytest.approx(ours.efficiency)
-    assert {(f["file"], f["count"], f["sizeBytes"]) for f in image["fileReference"]} == {
-        ("/" + w.path, w.count, w.size) for w in ours.wasted}
+@pytest.mark.parametrize(("words", "layers", "verdicts", "why"), [
+    (["FROM base", "RUN one"], STACK[:2], ["same", "same"], ""),
+    (["FROM base", "RUN two"], STACK[:2], ["same", "broke"], "its words changed"),
+    (["FROM base", "ENV A=1", "RUN one"], STACK[:2], ["same", "broke", "same bytes"], "it is new"),
+    (["FROM base"], STACK[:1], ["same", "broke"], "it is not there any more"),
+    (["FROM base", "RUN one"], [STACK[1], STACK[0]], ["broke", "follows"], "the image begins with another layer"),
+    (["FROM base", "RUN one"], [STACK[0], layer(("x", b"1"))], ["same", "broke"],
+     "the same words on the same layers ran again, and made something else: /app/settings.ini (removed), "
+     "/root/id_rsa (removed), /x (added)")])
+def test_why_the_cache_broke(words: list[str], layers: list[bytes], verdicts: list[str], why: str,
+                             tmp_path: Path) -> None:
+    figure = compared(tmp_path, STACK[:2], layers, ["FROM base", "RUN one"], words)
+    assert [step["verdict"] for step in figure.data["steps"]] == verdicts
+    assert (figure.broke or {"why": ""})["why"].startswith(why)
+
+
+def test_two_images_differ_in_what_containers_see(tmp_path: Path) -> None:
+    other = [STACK[0], layer(("new", b"n"), ("etc/.wh.old", b""), ("etc/motd", b"other"), ("data/a", "-> b"))]
+    figure = compared(tmp_path, STACK[:2], other, ["a", "b"], ["a", "c"])
+    assert {f["path"]: (f["kind"], *f["differs"]) for f in figure.files} == {
+        "/new": ("added",), "/app/settings.ini": ("removed",), "/etc/old": ("removed",), "/root": ("removed",),
+        "/root/id_rsa": ("removed",), "/data/a": ("changed", "type"), "/etc/motd": ("changed", "content")}
+    assert "<h3>What a container sees differently</h3>" in figure.html
+
+
+def test_layers_that_images_share_are_named(tmp_path: Path) -> None:
+    store = ImageStore(tmp_path / "k" / "images" / "oci")
+    for number, layers in enumerate((STACK[:1], STACK[:2], STACK)):
+        archive.load(store, docker_archive(tmp_path / "a.tar", layers, f"kit/app:{number}"))
+    shown = kit_command(tmp_path, "kit/app:2", "--json").stdout
+    assert [layer["sharedWith"] for layer in json.loads(shown)["layers"]] == [
+        ["docker.io/kit/app:0", "docker.io/kit/app:1"], ["docker.io/kit/app:1"], [], []]
+    archive_of_all = tmp_path / "all.tar"
+    with archive_of_all.open("wb") as out:
+        archive.save(store, store.images(), out)
+    one = kit.layers(f"{archive_of_all}:kit/app:1")
+    assert [each["sharedWith"] for each in one.layers] == [["docker.io/kit/app:0", "docker.io/kit/app:2"],
+                                                           ["docker.io/kit/app:2"]]
+    with pytest.raises(KitError, match=r"there is no image kit/app:7 in .*; it has: docker\.io/kit/app:0, "):
+        kit.layers(f"{archive_of_all}:kit/app:7")
+
+
+def kit_command(tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "KIT_HOME": str(tmp_path / "k"), "DOCKER_HOST": f"unix://{tmp_path}/none"}
+    return subprocess.run([sys.executable, "-m", "kitlib.cli.main", "layers", *arguments], capture_output=True,
+                          text=True, check=False, env=environment)
 
 
 def test_kit_layers_on_the_command_line(tmp_path: Path) -> None:
-    def kit(*arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run([sys.executable, "-m", "kitlib.cli.main", "layers", *arguments], capture_output=True,
-                              text=True, check=False, env={**__import__("os").environ, "KIT_HOME": str(tmp_path / "k")})
-
     file = str(docker_archive(tmp_path / "a.tar", STACK, "kit/app:1"))
-    shown = kit(file, "--files").stdout
+    shown = kit_command(tmp_path, file, "--files").stdout
     assert "       +   id_rsa  37 B\n" in shown
     assert "layer 4 only hides it" in shown
-    assert json.loads(kit(file, "--json").stdout)["wastedBytes"] == 1057
-    assert kit(file, "--compare", file).stdout == "4 layers are shared, 1593 B\n"
-    refused = kit("nothing/here")
+    assert json.loads(kit_command(tmp_path, file, "--json").stdout)["wastedBytes"] == 1057
+    assert "4 layers shared, 1.59 kB; containers of both see the same files" in kit_command(
+        tmp_path, file, "--compare", file).stdout
+    page = tmp_path / "a.html"
+    assert kit_command(tmp_path, file, "--html", str(page)).stderr == f"kit: wrote {page}\n"
+    assert page.read_text().startswith("<!DOCTYPE html>")
+    refused = kit_command(tmp_path, "nothing/here")
     assert refused.returncode == 1
     assert refused.stderr.startswith("kit: there is no image nothing/here in the store, and no file of that name")
+    assert kit_command(tmp_path, file, "--container", "web").returncode == 2
+
+
+@pytest.mark.needs("docker")
+@pytest.mark.needs("busybox")
+def test_what_a_container_has_written(tmp_path: Path) -> None:
+    client = docker.from_env()
+    name = "explorer-test:written"
+    base = layer(("bin/", None), ("bin/busybox", Path("/bin/busybox").read_bytes()), mode=0o755)
+    client.images.load(docker_archive(tmp_path / "a.tar", [base, *STACK[:1]], name).read_bytes())
+    script = "cd /bin && ./busybox rm /etc/old && echo 12 >> /etc/motd && ./busybox mkdir /d && echo 123 > /d/new"
+    box = client.containers.create(name, ["/bin/busybox", "sh", "-c", script], network_mode="none")
+    try:
+        box.start()
+        box.wait(timeout=60)
+        figure = kit.layers(container=box)
+        assert figure.container is not None
+        assert (figure.name, figure.container["status"], figure.container["name"]) == (name, "exited", box.name)
+        assert [(c["kind"], c["path"], c["type"], c["size"], c["before"], c["from"]) for c in figure.changes("RW")] == [
+            ("added", "/d", "directory", 0, 0, None), ("added", "/d/new", "file", 4, 0, None),
+            ("changed", "/etc/motd", "file", 8, 5, 2), ("removed", "/etc/old", "file", 1000, 1000, 2)]
+        assert figure.container["size"] == 12
+        assert f"container {box.name} (exited), read-write" in figure.svg
+        assert [each["diffId"] for each in kit.layers(name, client=client).layers] == [
+            each["diffId"] for each in figure.layers]
+    finally:
+        box.remove(force=True)
+        client.images.remove(name, force=True)
+        client.close()
+    with pytest.raises(KitError, match="no container explorer-test-gone"):
+        kit.layers(container="explorer-test-gone")

@@ -17,11 +17,16 @@ import argparse
 import os
 import shutil
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kitlib.cli.common import Commands, command, note
 from kitlib.cluster.errors import KitError, UsageError
+
+if TYPE_CHECKING:
+    from kitlib.views.compare_figure import ComparisonFigure
+    from kitlib.views.layers_figure import LayersFigure
 
 
 def register(commands: Commands) -> None:
@@ -37,56 +42,50 @@ def register(commands: Commands) -> None:
 
 def run_layers(arguments: argparse.Namespace) -> int | None:
     from kitlib.images.errors import ImageError
-    from kitlib.images.explorer import look
 
     if bool(arguments.image) == bool(arguments.container):
         raise UsageError("give an image, or --container NAME, and not both.")
     try:
-        if arguments.container:
-            report, written = look.container(arguments.container, verify=arguments.verify)
-            document = {**report.json(), "container": written.json()}
-        else:
-            report = look.image(arguments.image, verify=arguments.verify)
-            document = report.json()
-        if arguments.compare:
-            from kitlib.images.explorer.compare import compare
-
-            other = look.image(arguments.compare, verify=arguments.verify)
-            difference = compare(other, report)
-            if arguments.json:
-                _dump({"shared": difference.shared, "sharedBytes": difference.shared_bytes,
-                       "added": difference.added, "removed": difference.removed, "changed": dict(difference.changed)})
-                return None
-            print(f"{len(difference.shared)} layers are shared, {difference.shared_bytes} B")
-            for sign, paths in (("+", difference.added), ("-", difference.removed), ("~", difference.changed)):
-                for path in paths:
-                    print(f"{sign} /{path}")
-            return None
+        figure = _compared(arguments) if arguments.compare else _looked_at(arguments)
     except ImageError as error:
         raise KitError(f"{error}.") from error
     if arguments.json:
-        _dump(document)
+        _dump(figure.data)
         return None
-    _show(document, arguments)
-    return None
-
-
-def _show(document: dict[str, Any], arguments: argparse.Namespace) -> None:
-    from kitlib.views import layers_text
-    from kitlib.views.layers_figure import LayersFigure
-
-    figure = LayersFigure(document)
     if arguments.svg:
         arguments.svg.write_text(figure.svg, encoding="utf-8")
         note(f"wrote {arguments.svg}")
     if arguments.html:
         note(f"wrote {figure.save(arguments.html)}")
     if not arguments.svg and not arguments.html:
-        print(layers_text.render(document, files=arguments.files, width=shutil.get_terminal_size().columns,
-                                 coloured=sys.stdout.isatty() and not os.environ.get("NO_COLOR")))
+        print(figure.text(files=arguments.files, width=shutil.get_terminal_size().columns,
+                          coloured=sys.stdout.isatty() and not os.environ.get("NO_COLOR")))
+    return None
 
 
-def _dump(document: dict[str, Any]) -> None:
+def _looked_at(arguments: argparse.Namespace) -> LayersFigure:
+    from kitlib.images.explorer import look
+    from kitlib.views.layers_figure import LayersFigure
+
+    if arguments.container:
+        report, written = look.container(arguments.container, verify=arguments.verify)
+        return LayersFigure({**report.json(), "container": written.json()})
+    return LayersFigure(look.image(arguments.image, verify=arguments.verify).json())
+
+
+def _compared(arguments: argparse.Namespace) -> ComparisonFigure:
+    from kitlib.images.explorer import look
+    from kitlib.images.explorer.compare import compare
+    from kitlib.views.compare_figure import ComparisonFigure
+
+    if arguments.container:
+        raise UsageError("--compare needs an image: a container is shown with its own.")
+    with look.opened(arguments.compare, verify=arguments.verify) as before, \
+            look.opened(arguments.image, verify=arguments.verify) as after:
+        return ComparisonFigure(compare(before, after).json())
+
+
+def _dump(document: Mapping[str, Any]) -> None:
     """One line for each path and layer would be slow in Python; this is C, and as deterministic."""
     import json
 

@@ -31,10 +31,14 @@ def suffix(how: str) -> str:
 
 def plain(stream: BinaryIO) -> BinaryIO:
     """The same bytes uncompressed.  Raises ImageError on zstd where no zstd is installed."""
-    found = kind(stream)
-    if found == GZIP:
+    return unpacked(stream, kind(stream))
+
+
+def unpacked(stream: BinaryIO, how: str) -> BinaryIO:
+    """The same of a stream that cannot seek.  how: as `kind` says."""
+    if how == GZIP:
         return cast(BinaryIO, gzip.GzipFile(fileobj=stream))
-    if found == ZSTD:
+    if how == ZSTD:
         try:
             import zstandard
         except ImportError as error:

@@ -11,6 +11,7 @@
     owners.py       who owns which field: managedFields
     layers_svg.py   an image's layers: the talk's stack picture; layers_html.py: with trees to open; layers_text.py;
                     layers_tree.py: what a layer did, as a tree; layers_figure.py: for a notebook
+    compare_svg.py  two images side by side; compare_figure.py: for a notebook
     figure.py       how a figure shows itself in a notebook (and refreshes itself while live)
     check_button.py the button below an exercise
 """

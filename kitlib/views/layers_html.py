@@ -54,11 +54,11 @@ def render(report: Data, most: int = MOST_FILES) -> str:
     parts = [layers_svg.render(report), "<h3>What each layer did</h3>"]
     container = report.get("container")
     if container:
-        parts.append(_section("RW", f"container {container['name']}", container["size"], container["changes"], most))
+        parts.append(section("RW", f"container {container['name']}", container["size"], container["changes"], most))
     for step in reversed(report["steps"]):
         layer = layers.get(step["layer"] or 0)
         if layer is not None:
-            parts.append(_section(str(layer["number"]), step["instruction"] or "(no history)", layer["size"],
+            parts.append(section(str(layer["number"]), step["instruction"] or "(no history)", layer["size"],
                                   layer["changes"], most))
     parts += [_wasted(report), _secrets(report)]
     return page_part("".join(parts), f"The layers of {report['name'] or report['id']}")
@@ -79,11 +79,13 @@ def page(part: str, title: str) -> str:
             f"<body>{part}</body></html>\n")
 
 
-def _section(number: str, instruction: str, size: int, changes: list[Data], most: int) -> str:
+def section(number: str, instruction: str, size: int | None, changes: list[Data], most: int) -> str:
+    """What a layer did, to be opened.  size: of the layer, or None where there is none to tell."""
     tree = layers_tree.build(changes, most)
     inside = "".join(_node(child) for child in tree.sorted()) + _cut(tree)
     return (f'<details><summary><span class="dim layer">{escape(number)}</span><span class="name">{escape(instruction)}'
-            f'</span><span class="dim counts">{escape(tree.said)}</span><span class="number">{human(size)}</span>'
+            f'</span><span class="dim counts">{escape(tree.said)}</span>'
+            f'<span class="number">{"" if size is None else human(size)}</span>'
             f"</summary><div>{inside or '<p>No file was touched.</p>'}</div></details>")
 
 

@@ -21,7 +21,7 @@ _COLOURS = {"added": "32", "changed": "33", "removed": "31", "layer": "34", "rea
 
 def render(report: Data, *, files: bool = False, coloured: bool = False, width: int = 100) -> str:
     """width: columns of the terminal.  coloured: with ANSI's colours; each is doubled by a sign or a word."""
-    paint = _painter(coloured)
+    paint = painter(coloured)
     layers = {layer["number"]: layer for layer in report["layers"]}
     container = report.get("container")
     largest = max([*(layer["size"] for layer in layers.values()), container["size"] if container else 0, 1])
@@ -31,12 +31,12 @@ def render(report: Data, *, files: bool = False, coloured: bool = False, width: 
     out = [paint("bold", report["name"] or report["id"]) + f"   {summary(report)}", ""]
     if container:
         words = f"container {container['name']} ({container['status']})"
-        out.append(f" RW  {_fit(words, wide)}  {paint('read-write', _bar(container['size'], 0, largest, bar))} "
+        out.append(f" RW  {fit(words, wide)}  {paint('read-write', _bar(container['size'], 0, largest, bar))} "
                    f"{human(container['size']):>8}  {_counts(container['changes'], paint)}".rstrip())
         out += _files(container["changes"], paint) if files else []
     for step in reversed(report["steps"]):
         layer = layers.get(step["layer"] or 0)
-        text = _fit(step["instruction"] or "(no history)", wide)
+        text = fit(step["instruction"] or "(no history)", wide)
         if layer is None:
             out.append(paint("dim", f"  ·  {text}  {'':{bar}} no layer"))
             continue
@@ -61,11 +61,11 @@ def render(report: Data, *, files: bool = False, coloured: bool = False, width: 
     return "\n".join(out)
 
 
-def _painter(coloured: bool) -> Any:
+def painter(coloured: bool) -> Any:
     return (lambda role, words: f"\x1b[{_COLOURS[role]}m{words}\x1b[0m") if coloured else (lambda role, words: words)
 
 
-def _fit(words: str, width: int) -> str:
+def fit(words: str, width: int) -> str:
     words = " ".join(words.split())
     return (words if len(words) <= width else words[:width - 1] + "…").ljust(width)
 

@@ -54,7 +54,7 @@ def _scan(number: int, layer: tuple[Descriptor, Place]) -> Scanned:
             files = scan.entries(source, looker)
     except ImageError as error:
         raise ImageError(f"layer {number}: {error}") from error
-    return Scanned(layer[0].digest, layer[1].size, files, looker.found)
+    return Scanned(layer[0].digest, layer[1], files, looker.found)
 
 
 def _is_packed(place: Place) -> bool:

@@ -1,7 +1,7 @@
 """Images and containers of a Docker Engine, the real one or ours, through the `docker` SDK.
 
     engine = connect()                  $DOCKER_HOST, else /var/run/docker.sock
-    engine.report("app:1")              as `docker save` gives it (or straight from our store, if that has it)
+    engine.opened("app:1")              as `docker save` gives it (or straight from our store, if that has it)
     engine.container("web")             its image, and what it has written on top: `docker diff` with sizes
 
 Source: Docker Engine API, v1.41: ImageGet, ContainerChanges, ContainerArchiveInfo.
@@ -10,9 +10,10 @@ Source: Docker Engine API, v1.41: ImageGet, ContainerChanges, ContainerArchiveIn
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -92,8 +93,9 @@ class Engine:
             return False
         return True
 
-    def report(self, name: str, *, verify: bool = False) -> Report:
-        """Raises ImageError if there is no such image."""
+    @contextlib.contextmanager
+    def opened(self, name: str, *, verify: bool = False) -> Iterator[Report]:
+        """An image, its layers in place as long as the context lasts.  Raises ImageError if there is none."""
         from docker.errors import DockerException, NotFound
 
         try:
@@ -104,11 +106,12 @@ class Engine:
             raise ImageError(f"the Docker Engine does not show image {name}: {_short(error)}") from error
         tags = about.get("RepoTags") or []
         shown = name if name in tags or f"{name}:latest" in tags else (tags or [name])[0]
-        report = self._analyse(about["Id"], shown, verify)
-        share(report, self._layers_of_all(about["Id"]))
-        return report
+        with self._analysed(about["Id"], shown, verify) as report:
+            share(report, self._layers_of_all(about["Id"]))
+            yield report
 
-    def _analyse(self, image_id: str, name: str, verify: bool) -> Report:
+    @contextlib.contextmanager
+    def _analysed(self, image_id: str, name: str, verify: bool) -> Iterator[Report]:
         from docker.errors import DockerException
 
         here = self._store.find(image_id)
@@ -116,7 +119,8 @@ class Engine:
             placed = places.stored(self._store, here)
             if verify:
                 places.verify(placed)
-            return analyse_placed(placed, name)
+            yield analyse_placed(placed, name)
+            return
         with tempfile.NamedTemporaryFile(prefix="kit-layers-") as file:
             try:
                 for piece in self._api.get_image(image_id):
@@ -127,7 +131,7 @@ class Engine:
             with places.images(Path(file.name)) as found:
                 if verify:
                     places.verify(found[0])
-                return analyse_placed(found[0], name)
+                yield analyse_placed(found[0], name)
 
     def _layers_of_all(self, but: str) -> Iterable[tuple[str, list[str]]]:
         from docker.errors import DockerException
@@ -153,7 +157,8 @@ class Engine:
             raise ImageError(f"the Docker Engine has no container {name}") from error
         except (DockerException, OSError) as error:
             raise ImageError(f"the Docker Engine does not show container {name}: {_short(error)}") from error
-        report = self.report(about["Image"], verify=verify)
+        with self.opened(about["Image"], verify=verify) as report:
+            pass  # nothing more of its layers is needed
         configured = (about.get("Config") or {}).get("Image") or ""
         if configured and not configured.startswith("sha256:"):
             report.name = configured

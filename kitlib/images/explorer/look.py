@@ -7,7 +7,8 @@ oci-archive:FILE[:NAME].
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,29 +29,39 @@ def image(what: Any, *, client: Any = None, verify: bool = False) -> Report:
 
     verify: read every byte and check it against its digest.  Raises ImageError in one sentence.
     """
+    with opened(what, client=client, verify=verify) as report:
+        return report
+
+
+@contextlib.contextmanager
+def opened(what: Any, *, client: Any = None, verify: bool = False) -> Iterator[Report]:
+    """The same, with its layers in place (for whoever wants to read in them) as long as the context lasts."""
     attributes = getattr(what, "attrs", None)
-    if isinstance(attributes, Mapping) and hasattr(what, "client"):
-        return _connect(client or what.client).report((attributes.get("RepoTags") or [attributes["Id"]])[0],
-                                                            verify=verify)
     text = str(what)
-    if text.startswith("docker://"):
-        return _connect(client).report(text.removeprefix("docker://"), verify=verify)
-    if text.startswith("kit://"):
-        found = _stored(default_store(), text.removeprefix("kit://"), verify)
+    if isinstance(attributes, Mapping) and hasattr(what, "client"):
+        names = attributes.get("RepoTags") or [attributes["Id"]]
+        with _connect(client or what.client).opened(names[0], verify=verify) as report:
+            yield report
+    elif text.startswith("docker://") or client is not None:
+        with _connect(client).opened(text.removeprefix("docker://"), verify=verify) as report:
+            yield report
+    elif text.startswith("kit://"):
+        name = text.removeprefix("kit://")
+        found = _stored(default_store(), name, verify)
         if found is None:
-            raise ImageError(f"there is no image {text.removeprefix('kit://')} in the store: `kit image list` shows "
-                             "what there is")
-        return found
-    for prefix in _FILES:
-        if text.startswith(prefix):
-            return _file(*_split(text.removeprefix(prefix).removeprefix("//")), verify)
-    if client is not None:
-        return _connect(client).report(text, verify=verify)
-    path, name = _split(text)
-    if path.exists():
-        return _file(path, name, verify)
-    found = _stored(default_store(), text, verify)
-    return found if found is not None else _engine(text, verify)
+            raise ImageError(f"there is no image {name} in the store: `kit image list` shows what there is")
+        yield found
+    else:
+        prefix = next((each for each in _FILES if text.startswith(each)), "")
+        path, name = _split(text.removeprefix(prefix).removeprefix("//") if prefix else text)
+        if prefix or path.exists():
+            with _file(path, name, verify) as report:
+                yield report
+        elif (found := _stored(default_store(), text, verify)) is not None:
+            yield found
+        else:
+            with _engine(text).opened(text, verify=verify) as report:
+                yield report
 
 
 def container(what: Any, *, client: Any = None, verify: bool = False) -> tuple[Report, ReadWriteLayer]:
@@ -75,17 +86,18 @@ def _split(text: str) -> tuple[Path, str]:
     return path, ""
 
 
-def _file(path: Path, name: str, verify: bool) -> Report:
+@contextlib.contextmanager
+def _file(path: Path, name: str, verify: bool) -> Iterator[Report]:
     with places.images(path) as there:
         chosen = places.pick(there, name, path)
-        if verify:
-            places.verify(chosen)
         try:
+            if verify:
+                places.verify(chosen)
             report = analyse_placed(chosen, name or chosen.name or path.name)
         except ImageError as error:
             raise ImageError(f"{path}: {error}") from error
         share(report, ((other.name or other.id, other.diff_ids) for other in there if other is not chosen))
-        return report
+        yield report
 
 
 def _stored(store: ImageStore, name: str, verify: bool) -> Report | None:
@@ -100,8 +112,8 @@ def _stored(store: ImageStore, name: str, verify: bool) -> Report | None:
     return report
 
 
-def _engine(name: str, verify: bool) -> Report:
-    """The last place to look."""
+def _engine(name: str) -> Engine:
+    """The last place to look; raises ImageError if it is not there, either."""
     try:
         there = _connect(None)
     except ImageError as error:
@@ -110,4 +122,4 @@ def _engine(name: str, verify: bool) -> Report:
     if not there.has(name):
         raise ImageError(f"there is no image {name} in the store, and no file of that name, and the Docker Engine has "
                          "none, either: `kit image list` and `docker image ls` show what there is")
-    return there.report(name, verify=verify)
+    return there

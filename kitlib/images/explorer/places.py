@@ -18,16 +18,16 @@ import json
 import posixpath
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import Any, Protocol
 
 from kitlib.images import compression
 from kitlib.images.descriptor import INDEXES, MANIFESTS, Descriptor, digest_of, pieces
 from kitlib.images.errors import ImageError
 from kitlib.images.explorer import scan
-from kitlib.images.explorer.source import Part, Place, opened
+from kitlib.images.explorer.source import Part, Place, opened, unpacked
 from kitlib.images.reference import parse
 from kitlib.images.store import LARGEST_JSON, REF_NAME, ImageStore, StoredImage, choose
 
@@ -275,18 +275,18 @@ def _verify(number: int, layer: tuple[Descriptor, Place], diff_id: str) -> None:
     one, place = layer
     with open(place.path, "rb", buffering=0) as file:
         file.seek(place.offset)
-        packed = compression.kind(file) != compression.PLAIN  # type: ignore[arg-type]
-        found = _hash(Part(file, place.offset, place.size))  # type: ignore[arg-type]
-        if found != one.digest and (not packed or one.digest != diff_id):
+        how = compression.kind(file)  # type: ignore[arg-type]
+        found = _hash(pieces(Part(file, place.offset, place.size)))  # type: ignore[arg-type]
+        if found != one.digest and (not how or one.digest != diff_id):
             raise ImageError(f"layer {number} is {found}, and not {one.digest}: it was damaged on its way")
-        if packed:
-            found = _hash(compression.plain(Part(file, place.offset, place.size)))  # type: ignore[arg-type]
+        if how:
+            found = _hash(unpacked(Part(file, place.offset, place.size), how))  # type: ignore[arg-type]
         if found != diff_id:
             raise ImageError(f"layer {number} is {found}, but the config says {diff_id}")
 
 
-def _hash(stream: BinaryIO) -> str:
+def _hash(given: Iterable[bytes]) -> str:
     found = hashlib.sha256()
-    for piece in pieces(stream):
+    for piece in given:
         found.update(piece)
     return "sha256:" + found.hexdigest()

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 from kitlib.images.explorer import secrets, waste
 from kitlib.images.explorer.scan import File
+from kitlib.images.explorer.source import Place
 from kitlib.images.explorer.tree import ADDED, CHANGED, REMOVED, Change, Tree
 
 _DIGEST = re.compile(r"\b((?:file|dir|multi):[0-9a-f]{12})[0-9a-f]{52}\b")
@@ -25,7 +26,7 @@ __all__ = ["ADDED", "CHANGED", "REMOVED", "Change", "Layer", "Report", "Step", "
 
 @dataclass
 class Layer:
-    """One layer.  number: from 1, the lowest; size: of its files; stored: as it is kept (compressed, perhaps).
+    """One layer.  number: from 1, the lowest; size: of its files; place: where it is kept (compressed, perhaps).
 
     hidden: bytes of its files that a later layer replaces or removes; shared: names of other images that have it.
     """
@@ -33,7 +34,7 @@ class Layer:
     number: int
     digest: str
     diff_id: str
-    stored: int
+    place: Place
     instruction: str = ""
     created: str = ""
     size: int = 0
@@ -82,7 +83,7 @@ class Report:
                         for s in self.secrets],
             "steps": [{"instruction": s.instruction, "created": s.created, "layer": s.layer} for s in self.steps],
             "layers": [{"number": layer.number, "digest": layer.digest, "diffId": layer.diff_id, "size": layer.size,
-                        "stored": layer.stored, "hidden": layer.hidden, "sharedWith": list(layer.shared),
+                        "stored": layer.place.size, "hidden": layer.hidden, "sharedWith": list(layer.shared),
                         "instruction": layer.instruction,
                         "changes": [{"path": "/" + path, "kind": kind, "type": of, "size": size, "before": before}
                                     for path, kind, of, size, before in layer.changes]} for layer in self.layers]}
@@ -92,7 +93,7 @@ class Scanned(NamedTuple):
     """What scanning a layer's tar gave."""
 
     digest: str
-    stored: int
+    place: Place
     files: list[File]
     secrets: list[secrets.Finding]
 
@@ -107,7 +108,7 @@ def report(name: str, image_id: str, config: Mapping[str, Any], scanned: Iterabl
     tree, counted = Tree(), waste.Counter()
     for number, (part, diff_id) in enumerate(zip(scanned, diff_ids, strict=True), 1):
         step = instructions[number]
-        layer = Layer(number, part.digest, diff_id, part.stored, step.instruction, step.created, files=part.files)
+        layer = Layer(number, part.digest, diff_id, part.place, step.instruction, step.created, files=part.files)
         layer.size = sum(file.size for file in part.files)
         counted.add(part.files)
         layer.changes = tree.apply(part.files, number)

@@ -67,7 +67,7 @@ def entries(source: Source, looker: Looker | None = None) -> list[File]:
     position = total = 0
     while True:
         block = read(BLOCK)
-        if block == _ZEROS or not block:
+        if block == _ZEROS or (not block and source.sure):
             return found
         if len(block) < BLOCK:
             raise ImageError(f"it ends in the middle of a header, at byte {position}")

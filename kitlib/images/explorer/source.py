@@ -29,7 +29,12 @@ class Place(NamedTuple):
 
 
 class Source(Protocol):
-    """A tar that is read from its beginning to its end."""
+    """A tar that is read from its beginning to its end.
+
+    sure: whether an end of the bytes is the end, and not that of an archive that was cut off (zstd does not tell).
+    """
+
+    sure: bool
 
     def read(self, count: int) -> bytes:
         """Fewer bytes only at the end."""
@@ -41,6 +46,8 @@ class Source(Protocol):
 
 
 class Plain:
+    sure = True
+
     def __init__(self, file: BinaryIO, start: int, size: int) -> None:
         self._file, self._start, self._at, self._end = file, start, start, start + size
         file.seek(start)
@@ -62,7 +69,7 @@ class Plain:
 
 class Packed:
     def __init__(self, stream: BinaryIO, how: str) -> None:
-        self._pieces = _unzipped(stream) if how == compression.GZIP else _unpacked(stream)
+        self._pieces, self.sure = unpacked(stream, how), how == compression.GZIP
         self._buffer, self._at, self._before = b"", 0, 0  # of the buffer; bytes of the tar before the buffer
 
     def _more(self) -> bool:
@@ -98,11 +105,11 @@ def opened(place: Place) -> Iterator[Source]:
             else:
                 yield Packed(Part(file, place.offset, place.size), how)
     except (OSError, EOFError) as error:
-        raise ImageError(f"the layer cannot be read: {error}") from error
+        raise ImageError(f"it cannot be read: {error}") from error
     except Exception as error:
         if not compression.is_broken(error):
             raise
-        raise ImageError(f"the layer is damaged: {error}") from error
+        raise ImageError(f"it is damaged: {error}") from error
 
 
 def kind_of(file: BinaryIO, place: Place) -> str:
@@ -132,6 +139,11 @@ class Part(io.RawIOBase, BinaryIO):  # type: ignore[misc]
         return len(data)
 
 
+def unpacked(stream: BinaryIO, how: str) -> Iterator[bytes]:
+    """Piece by piece.  how: gzip or zstd."""
+    return _unzipped(stream) if how == compression.GZIP else _unpacked(stream)
+
+
 def _unzipped(stream: BinaryIO) -> Iterator[bytes]:
     """Members one after the other, each checked by its own checksum; what follows the last is padding."""
     unzip, given = zlib.decompressobj(31), b""
@@ -155,6 +167,6 @@ def _unzipped(stream: BinaryIO) -> Iterator[bytes]:
 
 
 def _unpacked(stream: BinaryIO) -> Iterator[bytes]:
-    whole = compression.plain(io.BufferedReader(stream, _PIECE // 4))  # type: ignore[type-var]
+    whole = compression.unpacked(stream, compression.ZSTD)
     while piece := whole.read(_PIECE):
         yield piece

@@ -8,7 +8,7 @@ Source: OCI image-spec, layer.md.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import ItemsView, Iterator, Sequence
 from typing import NamedTuple
 
 from kitlib.images.explorer.scan import DIRECTORY, OPAQUE_MARK, WHITEOUT, File
@@ -38,6 +38,9 @@ class Tree:
 
     def get(self, path: str) -> tuple[File, int] | None:
         return self._seen.get(path)
+
+    def items(self) -> ItemsView[str, tuple[File, int]]:
+        return self._seen.items()
 
     def files(self) -> dict[str, File]:
         return {path: file for path, (file, _) in self._seen.items()}

@@ -11,7 +11,7 @@ path, with the bytes of the whole directory if it was one.  To agree to the last
   * a layer that has something in a directory without having the directory itself makes dive forget that it was one
   * a file that replaces a directory leaves what was in it
   * a whiteout of what is not there ends dive's look at that layer: leaves after it, in the order of their names,
-    are not counted
+    are not counted, and a path of which nothing more is ever seen has a smallest size of -1
 
 Source: wagoodman/dive, dive/filetree/efficiency.go and file_tree.go.
 """
@@ -43,20 +43,22 @@ class Counter:
         self._seen: dict[str, tuple[int, int, int]] = {}  # path → in how many layers, bytes in all, the fewest bytes
         self._below: dict[str, int] = {}   # the tree as dive stacks it: path → bytes, or
         self._directory = -1               # this, for a directory
+        self._failed: set[str] = set()     # whiteouts of what was not there
         self._first = True
 
     def add(self, files: Sequence[File]) -> None:
         # A marker of an opaque directory is no file to dive, but the directory that it lies in is there.
         own: dict[str, int] = {}
-        gone: list[str] = []
+        removed: dict[str, None] = {}
         for file in files:
             if file.kind == WHITEOUT:
-                gone.append(file.path)
+                removed[file.path] = None
             elif file.kind == OPAQUE_MARK:
                 own.setdefault(file.path, 0)
             else:
                 own[file.path] = self._directory if file.kind == DIRECTORY else file.size
         own.pop("", None)
+        gone = list(removed)
         parents = _parents((*own, *gone))
         for path in parents:
             own.setdefault(path, 0)
@@ -76,7 +78,8 @@ class Counter:
         names = sorted(below)
         missing = [path for path in gone if path not in below]
         if missing:
-            end = min(_order(path, whiteout=True) for path in missing)
+            end, failed = min((_order(path, whiteout=True), path) for path in missing)
+            self._failed.add(failed)
             leaves = [leaf for leaf in leaves if _order(leaf[0]) < end]
             gone = [path for path in gone if _order(path, whiteout=True) < end]
         for path in gone:
@@ -103,7 +106,8 @@ class Counter:
 
     def efficiency(self) -> float:
         total = sum(size for _, size, _ in self._seen.values())
-        return sum(least for _, _, least in self._seen.values()) / total if total else 1.0
+        least = sum(least for _, _, least in self._seen.values()) - len(self._failed - self._seen.keys())
+        return least / total if total else 1.0
 
 
 def inside(names: Sequence[str], directory: str) -> Sequence[str]:
