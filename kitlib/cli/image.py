@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kitlib.cli.common import Commands, command, print_json, print_table
+from kitlib.cli.progress import Status
 from kitlib.cluster.errors import KitError, UsageError
 
 if TYPE_CHECKING:
@@ -141,7 +142,11 @@ def _base(store: ImageStore, arguments: argparse.Namespace) -> None:
     wanted = arguments.words[0]
     if wanted not in base.RECIPES:
         raise UsageError(f"there is no base image {wanted!r}: {', '.join(base.RECIPES)} can be made here.")
-    image = base.RECIPES[wanted](store)
+    with Status() as status:
+        image = base.make(store, wanted, status.tell)
+    if arguments.json:
+        print_json(_summary(image))
+        return
     print(f"{familiar(image.name)}  {image.id}  {_size(image.size)}")
 
 

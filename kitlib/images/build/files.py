@@ -53,7 +53,7 @@ def sources(operation: Copy, context: Context, origin: Merged | None) -> list[li
     found = []
     for wanted in operation.sources:
         matches = _in_tree(wanted, origin) if origin is not None else _in_context(wanted, context)
-        if not matches:
+        if not matches and not re.search(r"[*?\[]", wanted):  # a pattern may match nothing
             where = "there" if origin is not None else "in the build context (or .dockerignore hides it)"
             raise ImageError(f"{wanted!r}: not found {where}")
         for group in matches:

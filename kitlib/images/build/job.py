@@ -24,19 +24,12 @@ from kitlib.images.build.isolation import strongest
 from kitlib.images.build.plan import plan
 from kitlib.images.build.report import Report, Watch
 from kitlib.images.errors import ImageError
-from kitlib.images.reference import parse as parse_reference
 from kitlib.images.store import ImageStore, StoredImage
 
 
-def maker(store: ImageStore) -> Callable[[str], StoredImage | None]:
-    """Makes a base image that is not in the store, if it is one that can be made without a network."""
-
-    def make_base(name: str) -> StoredImage | None:
-        wanted = parse_reference(name)
-        short = str(wanted).removeprefix("docker.io/library/").removesuffix(":latest") if wanted else ""
-        return base.RECIPES[short](store) if short in base.RECIPES else None
-
-    return make_base
+def maker(store: ImageStore, say: Callable[[str], None] = lambda words: None) -> Callable[[str], StoredImage | None]:
+    """Gets a base image that is not in the store: made here, or pulled.  Its progress is told as a build's."""
+    return lambda name: base.provide(store, name, say)
 
 
 def make(store: ImageStore, context: Path, text: str, settings: Settings, names: Sequence[str] = (), *,
