@@ -85,6 +85,7 @@ def _load(store: ImageStore, arguments: argparse.Namespace) -> None:
 
 def _list(store: ImageStore, arguments: argparse.Namespace) -> None:
     images = sorted(store.images(), key=lambda image: image.name)
+    images = [image for image in images if image.name or not _on_the_way(image, images)]
     if arguments.json:
         print_json([_summary(image) for image in images])
         return
@@ -93,6 +94,14 @@ def _list(store: ImageStore, arguments: argparse.Namespace) -> None:
         repository, _, tag = familiar(image.name).rpartition(":") if image.name else ("<none>", "", "<none>")
         rows.append((repository, tag, image.id.removeprefix("sha256:")[:12], len(image.layers), _size(image.size)))
     print_table(("REPOSITORY", "TAG", "IMAGE ID", "LAYERS", "SIZE"), rows)
+
+
+def _on_the_way(image: StoredImage, images: list[StoredImage]) -> bool:
+    """Whether it is a step of another image, kept by `docker build`: `docker images` does not show those either."""
+    history = image.config.get("history") or []
+    return any(len(other.config.get("history") or ()) > len(history) > 0
+               and (other.config.get("history") or [])[:len(history)] == history
+               and other.diff_ids[:len(image.diff_ids)] == image.diff_ids for other in images)
 
 
 def _summary(image: StoredImage) -> dict[str, object]:
