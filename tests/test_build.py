@@ -99,6 +99,13 @@ EOF
         "text": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\n", "raw": "$PATH\n"}
 
 
+def test_copied_hard_links_are_one_file_still(shop: Shop) -> None:
+    built = shop.build("FROM busybox AS all\nFROM scratch\nCOPY --from=all / /\n")
+    assert built.image.size < 2 * shop.store.find("busybox").size  # type: ignore[union-attr]
+    flat = shop.store.flat(built.image)
+    assert (flat / "bin/sh").stat().st_ino == (flat / "bin/ls").stat().st_ino
+
+
 def test_add_unpacks_a_tar_and_copy_does_not(shop: Shop) -> None:
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w:gz") as tar:

@@ -10,6 +10,7 @@ import sys
 import pytest
 
 from kitlib.book import files
+from kitlib.cluster.dockerengine import EmbeddedEngine
 
 
 @pytest.mark.timeout(300)
@@ -19,11 +20,15 @@ def test_nbval_replays_the_solution(new_cluster, tmp_path, stem):
     cluster.start()
     copy = tmp_path / f"{stem}.ipynb"
     shutil.copyfile(files.solution(stem), copy)
-    env = {**os.environ, "KUBECONFIG": str(cluster.kubeconfig), "KIT_HOME": str(cluster.directory.path.parents[1]),
+    home = cluster.directory.path.parents[1]
+    env = {**os.environ, "KUBECONFIG": str(cluster.kubeconfig), "KIT_HOME": str(home), "KIT_ENGINE": "embedded",
            "PATH": os.path.dirname(sys.executable) + os.pathsep + os.environ["PATH"]}
-    done = subprocess.run([sys.executable, "-m", "pytest", "--nbval-lax", "--nbval-cell-timeout=120", "-p",
-                           "no:cacheprovider", "-p", "no:timeout", "-c", os.devnull, "--rootdir", str(tmp_path), "-q",
-                           str(copy)], env=env, capture_output=True, text=True, check=False)
+    try:
+        done = subprocess.run([sys.executable, "-m", "pytest", "--nbval-lax", "--nbval-cell-timeout=120", "-p",
+                               "no:cacheprovider", "-p", "no:timeout", "-c", os.devnull, "--rootdir", str(tmp_path),
+                               "-q", str(copy)], env=env, capture_output=True, text=True, check=False)
+    finally:
+        EmbeddedEngine(home).stop()
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from kitlib.runtime.treecopy import copy_tree
+from kitlib.runtime.treecopy import copy_tree, remove_tree
 
 
 def test_hard_links_stay_links_and_nothing_is_shared_with_the_source(tmp_path):
@@ -23,3 +23,15 @@ def test_hard_links_stay_links_and_nothing_is_shared_with_the_source(tmp_path):
     assert os.readlink(target / "link") == "bin/nothing"
     (target / "bin/sh").write_bytes(b"other")
     assert (source / "bin/sh").read_bytes() == b"program"
+
+
+def test_what_nobody_may_enter_is_removed_all_the_same(tmp_path):
+    place = tmp_path / "a"
+    (place / "b/c").mkdir(parents=True)
+    (place / "b/c/file").write_text("x")
+    (place / "b/link").symlink_to(tmp_path)
+    (place / "b/c").chmod(0)
+    (place / "b").chmod(0)
+    remove_tree(place)
+    assert not place.exists()
+    assert tmp_path.exists()

@@ -1,4 +1,4 @@
-"""Store solutions executed: run each on a fresh cluster and keep what a learner would see.
+"""Store solutions executed: run each on a fresh cluster (and container engine) and keep what a learner would see.
 
     python -m kitlib.book.publish [STEM …]       then labs are generated anew, too
 
@@ -18,6 +18,7 @@ from typing import Any
 
 from kitlib.book import files, generate
 from kitlib.book.execute import execute
+from kitlib.cluster.dockerengine import EmbeddedEngine
 from kitlib.cluster.embedded import EmbeddedCluster
 from kitlib.cluster.errors import EXIT_FAILED
 from kitlib.cluster.home import ClusterDir
@@ -44,10 +45,12 @@ def publish(stem: str) -> int:
         cluster = EmbeddedCluster(ClusterDir("book", Path(home)))
         cluster.start(Settings(nodes=3, ephemeral=True, parent_pid=os.getpid()))
         try:
-            done = execute(files.solution(stem), env={"KUBECONFIG": str(cluster.kubeconfig), "KIT_HOME": home},
+            done = execute(files.solution(stem), env={"KUBECONFIG": str(cluster.kubeconfig), "KIT_HOME": home,
+                                                      "KIT_ENGINE": "embedded"},
                            progress=lambda at, total: print(f"\r{stem}: cell {at} of {total}", end="", flush=True))
         finally:
             cluster.delete()
+            EmbeddedEngine(Path(home)).stop()
     print()
     files.write(files.solution(stem), stored(done))
     errors = [output for cell in done["cells"] for output in cell.get("outputs", ())

@@ -190,17 +190,30 @@ class Engine:
         return {each["Path"]: LETTERS[each["Kind"]] for each in self.api.diff(name) or ()}
 
     def run(self, image: str, *command: str, entrypoint: Sequence[str] = (), seconds: float = 10) -> tuple[int, str]:
-        """A container of its own, gone afterwards: exit code (-1: it did not end), and what it printed."""
-        made = self.api.create_container(image, list(command) or None, entrypoint=list(entrypoint) or None)["Id"]
+        """A container of its own, gone afterwards: exit code (-1: it did not end), and what it printed.
+
+        What cannot be started ends with 127 and the engine's words.
+        """
+        from docker.errors import APIError
+
+        made = ""
         try:
+            made = self.api.create_container(image, list(command) or None, entrypoint=list(entrypoint) or None)["Id"]
             self.api.start(made)
             try:
                 code = self.api.wait(made, timeout=seconds)["StatusCode"]
+            except APIError:
+                raise
             except OSError:  # the SDK's timeouts are requests', which are OSErrors
                 code = -1
             return code, self.api.logs(made).decode(errors="replace")
+        except APIError as refusal:
+            if refusal.status_code is None or (refusal.is_server_error() and "exec" not in str(refusal)):
+                raise
+            return 127, str(refusal.explanation)
         finally:
-            self.api.remove_container(made, force=True)
+            if made:
+                self.api.remove_container(made, force=True)
 
     def copy_out(self, container: str, path: str) -> bytes | None:
         """A file of a container, or None."""

@@ -11,18 +11,16 @@ than their kernel sees.  A chapter gets an engine by ENGINE = True in its module
 
 from __future__ import annotations
 
-import contextlib
 import os
 import select
-import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from kitlib.grading import confine
+from kitlib.runtime.treecopy import remove_tree
 
 UID = 65533  # not the kernel's: where files are all that protects, it must not be able to change the engine's
 START_SECONDS = 30.0
@@ -84,19 +82,4 @@ class GradedEngine:
                 self._process.wait()
             assert self._process.stdout is not None
             self._process.stdout.close()
-        remove(self.place)
-
-
-def remove(place: Path) -> None:
-    """A directory with all that is in it, also what its owner may not enter: overlayfs leaves such directories."""
-
-    def open_up(function: Any, path: str, _error: Any) -> None:
-        with contextlib.suppress(OSError):
-            os.chmod(os.path.dirname(path), 0o700)
-            os.chmod(path, 0o700)
-            if function in (os.scandir, os.open, os.listdir):
-                shutil.rmtree(path, ignore_errors=True)
-            else:
-                function(path)
-
-    shutil.rmtree(place, onerror=open_up)
+        remove_tree(self.place)

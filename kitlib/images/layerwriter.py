@@ -109,12 +109,18 @@ def of_upper(upper: Path, *, mine: int = -1) -> Iterator[Entry]:
             if stat.S_ISCHR(found.st_mode) and found.st_rdev == 0:
                 yield Entry(f"{base}{PREFIX}{name}")
                 continue
-            entry = of_file(place, base + name, mine=mine)
-            first = links.setdefault((found.st_dev, found.st_ino), entry.path)
-            if first != entry.path and entry.kind == tarfile.REGTYPE:
-                yield replace(entry, kind=tarfile.LNKTYPE, link=first, size=0, content=None, xattrs=())
-            else:
-                yield entry
+            yield linked(of_file(place, base + name, mine=mine), place, links)
+
+
+def linked(entry: Entry, place: Path, links: dict[tuple[int, int], str]) -> Entry:
+    """The same, or a hard link, if the file is in the layer by another name.  links: file → its first name there."""
+    found = os.lstat(place)
+    if entry.kind != tarfile.REGTYPE or found.st_nlink < 2:
+        return entry
+    first = links.setdefault((found.st_dev, found.st_ino), entry.path)
+    if first == entry.path:
+        return entry
+    return replace(entry, kind=tarfile.LNKTYPE, link=first, size=0, content=None, xattrs=())
 
 
 def _is_opaque(place: str, mark: str) -> bool:
@@ -126,6 +132,7 @@ def _is_opaque(place: str, mark: str) -> bool:
 
 def of_difference(before: Path, after: Path, *, mine: int = -1) -> Iterator[Entry]:
     """The same by comparing two directories, where there is no overlayfs: `after` was a copy of `before`."""
+    links: dict[tuple[int, int], str] = {}
     for parent, directories, files in os.walk(after):
         base = os.path.relpath(parent, after)
         base = "" if base == "." else f"{base}/"
@@ -136,7 +143,7 @@ def of_difference(before: Path, after: Path, *, mine: int = -1) -> Iterator[Entr
         for name in sorted(names):
             place = Path(parent, name)
             if not stat.S_ISSOCK(os.lstat(place).st_mode) and not _same(there / name, place):
-                yield of_file(place, base + name, mine=mine)
+                yield linked(of_file(place, base + name, mine=mine), place, links)
 
 
 def _same(before: Path, after: Path) -> bool:

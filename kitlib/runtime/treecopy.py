@@ -1,4 +1,4 @@
-"""A copy of a directory in which hard links stay links: busybox is one file with 400 names, not 400 files.
+"""Whole directories: copied with their hard links (busybox is one file with 400 names, not 400 files), and removed.
 
 As under overlayfs a file and its copy share nothing.  Among themselves the copied names go on being one file, which
 overlayfs would end when one of them is written to.
@@ -6,6 +6,7 @@ overlayfs would end when one of them is written to.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 
@@ -24,3 +25,14 @@ def copy_tree(source: str | os.PathLike[str], target: str | os.PathLike[str]) ->
         return shutil.copy2(one, other, follow_symlinks=False)
 
     shutil.copytree(source, target, symlinks=True, dirs_exist_ok=True, copy_function=copy)
+
+
+def remove_tree(place: str | os.PathLike[str]) -> None:
+    """With all that is in it, also what may not be entered: overlayfs and programs leave such directories."""
+    for parent, directories, _ in os.walk(place):  # from the top: a directory is opened up before it is listed
+        for name in directories:
+            path = os.path.join(parent, name)
+            if not os.path.islink(path):
+                with contextlib.suppress(OSError):
+                    os.chmod(path, 0o700)
+    shutil.rmtree(place, ignore_errors=True)

@@ -15,6 +15,7 @@ from kitlib.views import (
     deck_containers,
     deck_declarative,
     deck_ingress,
+    deck_layers,
     deck_load,
     deck_policy,
     deck_services,
@@ -76,6 +77,8 @@ FIGURES: dict[str, Callable[..., str]] = {"flow": flow, "life": pod_stories.life
                                         "passage": deck_ingress.passage,
                                         "namespaces": deck_containers.namespaces,
                                         "inits": deck_containers.inits,
+                                        "layers": deck_layers.layers, "shared": deck_layers.shared,
+                                        "cache": deck_layers.cache,
                                         "policy": deck_policy.policy,
                                         "service": deck_services.service,
                                         "rollout": deck_load.rollout, "ending": deck_load.ending}

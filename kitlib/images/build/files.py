@@ -29,7 +29,7 @@ from kitlib.images.build.ignore import Context, pattern
 from kitlib.images.build.operations import Copy
 from kitlib.images.errors import ImageError
 from kitlib.images.layer import clean
-from kitlib.images.layerwriter import Content, Entry, of_file, of_text
+from kitlib.images.layerwriter import Content, Entry, linked, of_file, of_text
 from kitlib.images.merged import Merged
 
 _URL_SECONDS = 60.0
@@ -119,13 +119,14 @@ def entries(operation: Copy, groups: list[list[Source]], target: Merged, owner: 
             ) -> list[Entry]:
     """The new layer.  target: the image as it is; scratch: where a fetched file may lie."""
     made: dict[str, Entry] = {}
+    links: dict[tuple[int, int], str] = {}
     ready: dict[str, Entry] = {}  # out of tars, which know owners of their own
     into_directory = operation.target.endswith("/") or operation.target == "/"
     place = target.resolve(operation.target)
     there = target.find(place)
     is_directory = into_directory or not place or (there is not None and there.is_dir())
     for group in groups:
-        _copy_group(operation, group, place, is_directory, made, ready, target, scratch)
+        _copy_group(operation, group, place, is_directory, made, ready, target, scratch, links)
     for name, text in operation.texts:
         made[_join(place, name) if is_directory else place] = of_text("", text.encode())
     for url in operation.urls:
@@ -140,7 +141,7 @@ def entries(operation: Copy, groups: list[list[Source]], target: Merged, owner: 
 
 
 def _copy_group(operation: Copy, group: list[Source], place: str, is_directory: bool, made: dict[str, Entry],
-                ready: dict[str, Entry], target: Merged, scratch: Path) -> None:
+                ready: dict[str, Entry], target: Merged, scratch: Path, links: dict[tuple[int, int], str]) -> None:
     if not group:
         return
     first = group[0]
@@ -160,7 +161,7 @@ def _copy_group(operation: Copy, group: list[Source], place: str, is_directory: 
         else:
             path = _join(base, posixpath.basename(first.name)) if is_directory or operation.parents else base
         try:
-            entry = of_file(source.place, path)
+            entry = linked(of_file(source.place, path), source.place, links)
         except ValueError:
             continue
         made[path] = entry if source.inside or not whole else replace(entry, mode=0o755, uid=0, gid=0)

@@ -13,7 +13,6 @@ import contextlib
 import functools
 import json
 import os
-import shutil
 import signal
 import subprocess
 import tarfile
@@ -28,7 +27,7 @@ from kitlib.images.layer import Whiteouts
 from kitlib.images.layerwriter import Entry, of_difference, of_upper
 from kitlib.runtime.process.isolation import python_command
 from kitlib.runtime.process.prootview import environment, find_proot, try_out
-from kitlib.runtime.treecopy import copy_tree
+from kitlib.runtime.treecopy import copy_tree, remove_tree
 
 
 @dataclass(frozen=True)
@@ -94,14 +93,7 @@ class _Workspace:
         self._mine = -1 if os.geteuid() == 0 else os.geteuid()
 
     def close(self) -> None:
-        """Also what a program has made unreadable: overlayfs leaves a work directory that nobody may enter."""
-        for parent, directories, _ in os.walk(self.place):
-            for name in directories:
-                path = os.path.join(parent, name)
-                if not os.path.islink(path):
-                    with contextlib.suppress(OSError):
-                        os.chmod(path, 0o700)
-        shutil.rmtree(self.place, ignore_errors=True)
+        remove_tree(self.place)
 
     def run(self, program: Program, output: Callable[[bytes], None], cancel: Cancel) -> int:
         """The exit code; 128 + n for death by signal n."""
