@@ -131,14 +131,18 @@ def prune(engine: Engine, filters: dict[str, list[str]]) -> dict[str, Any]:
         if not has_labels(labels, filters.get("label", ())) or (
                 filters.get("label!") and has_labels(labels, filters["label!"])):
             continue
-        before = sum(one.size for i in images.all().values() for one in i.stored.layers)
+        before = _kept_bytes(engine)
         removal = Removal(engine)
         for name in local.names:
             records += removal.remove(name)
         if not local.names:
             records += removal.remove(local.id)
-        freed += before - sum(one.size for i in images.all().values() for one in i.stored.layers)
+        freed += before - _kept_bytes(engine)
     return {"ImagesDeleted": records or None, "SpaceReclaimed": freed}
+
+
+def _kept_bytes(engine: Engine) -> int:
+    return sum({one.digest: one.size for i in engine.images.all().values() for one in i.stored.layers}.values())
 
 
 def _until(text: str) -> float:

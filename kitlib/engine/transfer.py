@@ -13,6 +13,7 @@ Source: moby/moby 20.10, distribution/pull_v2.go, push_v2.go; docs.docker.com/re
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 from kitlib.engine.errors import EngineError, not_found
@@ -23,7 +24,7 @@ from kitlib.images.descriptor import Descriptor
 from kitlib.images.errors import ImageError
 from kitlib.images.reference import Reference
 from kitlib.images.registry import client
-from kitlib.images.store import StoredImage
+from kitlib.images.store import StoredImage, read_image
 
 if TYPE_CHECKING:
     from kitlib.engine.engine import Engine
@@ -50,10 +51,16 @@ def pull(engine: Engine, reference: Reference, tell: Tell) -> tuple[StoredImage,
             return
         tell({"status": _WORDS[what], "progressDetail": {}, "id": short(blob.digest)})
 
+    if os.environ.get("KIT_PULL") == "never":
+        why = ImageError(f"{familiar(name)}: KIT_PULL=never forbids to ask a registry (it cannot be reached)")
+        made = _made_here(engine, reference, why, tell)
+        if made is None:
+            raise why
+        return made, ""
     try:
-        image = client.pull(engine.store, name, progress)
+        client.pull(engine.store, name, progress)
     except ImageError as error:
-        made = _made_here(engine, reference, str(error), tell)
+        made = _made_here(engine, reference, error, tell)
         if made is None:
             raise _refusal(reference, error) from error
         return made, ""
@@ -61,23 +68,20 @@ def pull(engine: Engine, reference: Reference, tell: Tell) -> tuple[StoredImage,
     tell({"status": f"Digest: {digest}"})
     new = before is None or before.digest != digest
     tell({"status": f"Status: {'Downloaded newer image' if new else 'Image is up to date'} for {familiar(name)}"})
-    return image, digest
+    return read_image(engine.store, name, engine.store.names()[name]), digest
 
 
-def _made_here(engine: Engine, reference: Reference, why: str, tell: Tell) -> StoredImage | None:
+def _made_here(engine: Engine, reference: Reference, why: ImageError, tell: Tell) -> StoredImage | None:
     """A base image from what is installed, where no registry can be reached (one that does not have it is believed)."""
-    name = reference.repository.removeprefix("docker.io/library/")
-    if "cannot be reached" not in why or name not in base.RECIPES or reference.digest:
+    if "cannot be reached" not in str(why):
         return None
-    full = str(reference)
+    name = familiar(str(reference))
     try:
-        image = base.RECIPES[name](engine.store)
+        image = base.stand_in(engine.store, str(reference), lambda words: tell({"status": words}))
     except ImageError:
         return None
-    if image.name != full:
-        engine.store.tag(full, image.manifest)
-    tell({"status": f"{familiar(full)}: no registry can be reached from here; made on this machine instead "
-                    f"(kit image base {name})"})
+    if image is not None:
+        tell({"status": f"{name}: no registry can be reached from here; made on this machine instead (kit image base)"})
     return image
 
 
