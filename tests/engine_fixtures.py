@@ -55,7 +55,7 @@ def engine_of_session(request: pytest.FixtureRequest, base_archive: Path,
         yield engine
         engine.clean()
     finally:
-        engine.sdk.close()
+        engine.close()
         if process is not None:
             process.terminate()
             process.wait(30)
@@ -63,7 +63,7 @@ def engine_of_session(request: pytest.FixtureRequest, base_archive: Path,
 
 @pytest.fixture
 def engine(engine_of_session: Engine, request: pytest.FixtureRequest) -> Engine:
-    engine_of_session.test = request.node.nodeid.partition("[")[0].rpartition("/")[2]
+    engine_of_session.test = request.node.nodeid.rpartition("/tests/")[2].replace(f"[{engine_of_session.name}", "[")
     return engine_of_session
 
 

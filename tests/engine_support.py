@@ -10,6 +10,7 @@ Whatever tests make is called PREFIX…, so that nothing of anybody else is touc
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import io
 import json
@@ -26,11 +27,13 @@ import docker
 from docker.models.containers import Container
 from image_files import layer
 
-PREFIX = f"kit-suite-{os.getpid()}"
-BASE = f"{PREFIX}/base"
-LABEL = f"kit.suite={os.getpid()}"
+WHOSE = os.environ.get("KIT_SUITE") or str(os.getpid())  # the same for two runs whose answers are compared
+PREFIX = f"kit-suite-{WHOSE}"
+BASE = f"{PREFIX}/base-{WHOSE}"  # part of its history: an image that nobody else has
+LABEL = f"kit.suite={WHOSE}"
+ANSWERS = os.environ.get("KIT_SUITE_ANSWERS", "")  # a file that takes answers from one run to the next
 FOREVER = ("sh", "-c", "trap 'exit 0' TERM; while :; do sleep 1 & wait $!; done")  # ends at once when it is told to
-_SAID: dict[str, tuple[str, Any]] = {}
+_SAID: dict[str, list[Any]] = json.loads(Path(ANSWERS).read_text()) if os.path.exists(ANSWERS) else {}
 _NEWER_CLI = re.compile(r"\n*(See 'docker [^\n]*'\.|Run 'docker [^\n]*' for more information)\n*")
 
 
@@ -120,9 +123,17 @@ class Engine:
         key = f"{self.test}: {question}"
         assert key not in self.asked, f"asked twice: {key}"
         self.asked.add(key)
-        answer = masked(answer)
-        other, expected = _SAID.setdefault(key, (self.name, answer))
-        assert answer == expected, f"{key}: {self.name} and {other} differ"
+        answer = json.loads(json.dumps(masked(answer)))
+        if ANSWERS and self.name == "real":
+            _SAID.pop(key, None)
+        other, expected = _SAID.setdefault(key, [self.name, answer])
+        lines = difflib.unified_diff(_lines(expected), _lines(answer), other, self.name, lineterm="", n=0)
+        assert answer == expected, f"{key}\n" + "\n".join(lines)
+
+    def close(self) -> None:
+        self.sdk.close()
+        if ANSWERS:
+            Path(ANSWERS).write_text(json.dumps(_SAID))
 
     def clean(self) -> None:
         """Remove whatever has our name."""
@@ -135,11 +146,21 @@ class Engine:
             if found:
                 done = self.docker(*removal, *found)
                 assert done.code == 0, (kind, done)
-        images = self("images", "--format", "{{.Repository}}:{{.Tag}}").split()
-        mine = [name for name in images if PREFIX in name]
-        if mine:
-            self("rmi", "-f", *mine)
-        self("image", "prune", "-f", "--filter", f"label={LABEL}")
+        self.clean_images()
+
+    def clean_images(self) -> None:
+        """All images with our name, and what was built upon our base and has none: the youngest first."""
+        base = self.docker("image", "inspect", "-f", "{{.Id}}", BASE).out.strip()
+        known = {image["Id"]: image for image in self.sdk.api.images(all=True)}
+
+        def is_ours(image: dict[str, Any]) -> bool:
+            ours = image["Id"] == base or any(PREFIX in name for name in image["RepoTags"] or ())
+            return ours or (image["ParentId"] in known and is_ours(known[image["ParentId"]]))
+
+        for image in sorted(filter(is_ours, known.values()), key=lambda image: -image["Created"]):
+            self.docker("rmi", "-f", *(n for n in image["RepoTags"] or () if "<none>" not in n), image["Id"])
+        left = [image for image in self.sdk.api.images(all=True) if is_ours(image)]
+        assert not left, left
 
 
 # What is different each time is made the same.
@@ -159,6 +180,13 @@ def masked(answer: Any) -> Any:
     if isinstance(answer, dict):
         return {masked(key): masked(value) for key, value in answer.items()}
     return [masked(each) for each in answer] if isinstance(answer, (list, tuple)) else answer
+
+
+def _lines(answer: Any) -> list[str]:
+    """For people: one line for each item."""
+    if isinstance(answer, dict):
+        return [f"{key}: {value!r}" for key, value in sorted(answer.items())]
+    return [repr(each) for each in answer] if isinstance(answer, list) else [repr(answer)]
 
 
 # File trees, as tars have them.
@@ -195,12 +223,13 @@ class Saved:
             found |= {path: what for path, what in one.items() if ".wh." not in path and path}
         return found
 
-    def changes(self) -> list[dict[str, tuple[Any, ...]]]:
+    def changes(self) -> list[dict[str, Any]]:
         """What each layer brings: files, links and whiteouts, and directories that are new or other than before."""
         seen: dict[str, tuple[Any, ...]] = {}
         found = []
         for one in self.layers:
-            found.append({path: what for path, what in one.items() if path and seen.get(path) != what})
+            found.append({path: what if ".wh." not in path else "gone" for path, what in one.items()
+                          if path and seen.get(path) != what})
             seen |= one
         return found
 

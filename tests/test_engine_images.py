@@ -40,17 +40,20 @@ def small(engine: Engine) -> Iterator[str]:
 
 
 def test_images_as_a_table_and_by_filters(engine: Engine) -> None:
-    engine("tag", BASE, f"{PREFIX}/other:v2")
-    lines = engine("images", f"{PREFIX}/*").splitlines()
+    engine("tag", BASE, f"{PREFIX}/list-a")
+    engine("tag", BASE, f"{PREFIX}/list-b:v2")
+    lines = engine("images", f"{PREFIX}/list-*").splitlines()
     assert lines[0].split() == ["REPOSITORY", "TAG", "IMAGE", "ID", "CREATED", "SIZE"]
-    assert [line.split()[:2] for line in lines[1:]] == [[BASE, "latest"], [f"{PREFIX}/other", "v2"]]
+    assert [line.split()[:2] for line in lines[1:]] == [[f"{PREFIX}/list-a", "latest"],
+                                                        [f"{PREFIX}/list-b", "v2"]]
     identity = engine.inspect(BASE, "image")["Id"]
     assert engine("images", "-q", BASE) == identity[7:19]
-    assert engine("images", "-q", "--no-trunc", f"{PREFIX}/other") == identity
-    assert engine("images", "--filter", f"reference={PREFIX}/oth*", "--format", "{{.Repository}}:{{.Tag}}") == (
-        f"{PREFIX}/other:v2")
+    assert engine("images", "-q", "--no-trunc", f"{PREFIX}/list-b") == identity
+    assert engine("images", "--filter", f"reference={PREFIX}/*-b", "--format", "{{.Repository}}:{{.Tag}}") == (
+        f"{PREFIX}/list-b:v2")
     assert "nvalid filter" in engine.refused("images", "--filter", "odd=1")
-    assert engine("rmi", f"{PREFIX}/other:v2") == f"Untagged: {PREFIX}/other:v2"
+    assert engine("rmi", f"{PREFIX}/list-a", f"{PREFIX}/list-b:v2") == (
+        f"Untagged: {PREFIX}/list-a:latest\nUntagged: {PREFIX}/list-b:v2")
 
 
 def test_inspect(engine: Engine) -> None:
@@ -196,12 +199,14 @@ def test_rmi_and_what_stands_in_its_way(engine: Engine, small: str) -> None:
 
 
 def test_an_image_of_a_running_container_stays(engine: Engine) -> None:
-    one = engine.run()
-    identity = engine.inspect(BASE, "image")["Id"][7:19]
-    assert engine.refused("rmi", "-f", identity) == (
-        f"conflict: unable to delete {identity} (cannot be forced) - image is being used by running container "
+    identity = engine("build", "-q", "-", stdin=f"FROM {BASE}\nLABEL {LABEL} runs=1\n")
+    one = engine.run(image=identity)
+    short = identity[7:19]
+    assert engine.refused("rmi", "-f", short) == (
+        f"conflict: unable to delete {short} (cannot be forced) - image is being used by running container "
         f"{one.id[:12]}")
     one.remove(force=True)
+    engine("rmi", identity)
 
 
 def test_an_image_that_others_stand_on_stays(engine: Engine, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ import asyncio
 import json
 import os
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Container
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -93,7 +93,7 @@ async def build(engine: Engine, order: Order, context: BinaryIO) -> AsyncIterato
     builder = Builder(engine.store, pull=_puller(engine, from_thread))
     if order.pull:
         builder = _Fresh(engine.store, pull=_puller(engine, from_thread))
-    say = _Classic(queue.put_nowait, order)
+    say = _Classic(queue.put_nowait, order, {image.id for image in await asyncio.to_thread(engine.store.images)})
     work = asyncio.ensure_future(door.build(builder, context, order.settings, say.tell, order.names))
     work.add_done_callback(lambda done: loop.call_soon(queue.put_nowait, _END))
     try:
@@ -129,32 +129,45 @@ async def build(engine: Engine, order: Order, context: BinaryIO) -> AsyncIterato
 class _Classic:
     """Progress in the classic builder's words."""
 
-    def __init__(self, say: Callable[[dict[str, Any]], None], order: Order) -> None:
-        self._say, self._order = say, order
+    def __init__(self, say: Callable[[dict[str, Any]], None], order: Order, known: Container[str]) -> None:
+        """known: images that were there before.  A step that changes no files makes one of them again, or a new one:
+        Docker calls the first a use of its cache, and runs a container for the second."""
+        self._say, self._order, self._known = say, order, () if order.settings.no_cache else known
         self.begun = False
-        self._step = self._container = ""
+        self._step = self._container = self._how = ""
 
     def tell(self, progress: Progress) -> None:
         kind = progress.kind
         if kind == "step":
             self.begun = True
-            self._step, self._container = progress.text, ""
+            self._step, self._container, self._how = progress.text, "", ""
             self._stream(f"Step {progress.number}/{progress.total} : {progress.text}")
             self._stream("\n")
         elif kind == "triggers":
             self._stream(f"# Executing {progress.text} build trigger{'' if progress.text == '1' else 's'}\n")
         elif kind == "cached":
-            self._stream(" ---> Using cache\n")
-        elif kind == "running" and not self._step.upper().startswith(("COPY ", "ADD ")):
-            self._container = os.urandom(6).hex()
-            self._stream(f" ---> Running in {self._container}\n")
+            self._cached()
+        elif kind == "running":
+            self._running()
         elif kind == "output":
             self._stream(progress.text)
         elif kind == "image":
+            if not self._how and not self._step.upper().startswith("FROM "):
+                self._cached() if progress.text in self._known else self._running()
             if self._container and self._order.remove:
                 self._stream(f"Removing intermediate container {self._container}\n")
             empty = self._step.upper().split()[:2] == ["FROM", "SCRATCH"]
             self._stream(f" ---> {'' if empty else short(progress.text)}\n")
+
+    def _cached(self) -> None:
+        self._how = "cached"
+        self._stream(" ---> Using cache\n")
+
+    def _running(self) -> None:
+        self._how = "running"
+        if not self._step.upper().startswith(("COPY ", "ADD ")):
+            self._container = os.urandom(6).hex()
+            self._stream(f" ---> Running in {self._container}\n")
 
     def _stream(self, text: str) -> None:
         self._say({"stream": text})

@@ -53,7 +53,8 @@ class Builder:
     def plan(self, text: str, settings: Settings = DEFAULTS) -> Plan:
         """What would be built.  Raises DockerfileError, and ImageError for a base image that cannot be had."""
         return plan(parse(text, settings.file), lambda name: self.image(name).config, args=settings.args,
-                    target=settings.target, file=settings.file, classic=settings.classic)
+                    target=settings.target, file=settings.file, classic=settings.classic,
+                    labels=settings.labels if settings.classic else {})
 
     def build(self, context: Path, text: str, settings: Settings = DEFAULTS,
               tell: Callable[[Event], None] = lambda event: None, names: Sequence[str] = (),

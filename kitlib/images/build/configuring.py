@@ -198,7 +198,8 @@ def _nanoseconds(planner: Planner, at: Instruction, name: str, value: str) -> in
 def _onbuild(planner: Planner, stage: Stage, at: Instruction) -> str:
     name = at.text.split(" ")[0].upper()
     if name in ("ONBUILD", "FROM", "MAINTAINER"):
-        raise planner.fail(at, f"{name} isn't allowed as an ONBUILD trigger")
+        what = "Chaining ONBUILD via `ONBUILD ONBUILD`" if name == "ONBUILD" else name
+        raise planner.fail(at, f"{what} isn't allowed{'' if name == 'ONBUILD' else ' as an ONBUILD trigger'}")
     dockerfile.parse(at.text)  # a mistake in it is found here, not by whoever builds upon this image
     stage.config["config"].setdefault("OnBuild", []).append(at.text)
     return at.text

@@ -155,7 +155,8 @@ def _read(text: str, place: Place, lines: list[str], number: int, file: str) -> 
         content, number = _heredoc(lines, number, match, place, file)
         heredocs.append(content)
     if not rest and upper not in ("CMD", "ENTRYPOINT"):
-        raise DockerfileError(place, f"{upper} requires at least one argument", file)
+        how = "exactly" if upper in ("MAINTAINER", "STOPSIGNAL", "USER", "WORKDIR") else "at least"
+        raise DockerfileError(place, f"{upper} requires {how} one argument", file)
     words = _json_words(rest) if upper in _JSON else None
     source = "\n".join(lines[place.line - 1:number])
     made = Instruction(upper, place, rest, flags, words or (), words is not None, tuple(heredocs), source, number,

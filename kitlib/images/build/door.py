@@ -15,12 +15,14 @@ import contextlib
 import dataclasses
 import os
 import posixpath
+import tarfile
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
+from kitlib.images import compression
 from kitlib.images.build.build import Builder, Built, Cancel, Event, Settings
 from kitlib.images.build.dockerfile import DockerfileError, Place, parse
 from kitlib.images.build.operations import From, Step
@@ -71,7 +73,7 @@ def _build(builder: Builder, context: BinaryIO, settings: Settings, names: Seque
     with unpacked(builder, context) as place:
         text = dockerfile(place, settings.file)
         made = builder.plan(text, settings)
-        order = InOrder(made, len(parse(text, settings.file).instructions), tell)
+        order = InOrder(made, len(parse(text, settings.file).instructions) + len(settings.labels), tell)
         return builder.build(place, text, dataclasses.replace(settings, key=settings.key or "tar"), order.tell, names,
                              cancel)
 
@@ -82,8 +84,27 @@ def unpacked(builder: Builder, context: BinaryIO) -> Iterator[Path]:
     parent = builder.store.root.parent / "build" / "contexts"
     parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="context-", dir=parent) as place:
-        apply(context, Path(place))
+        apply(cast(BinaryIO, _Aligned(compression.plain(context))), Path(place))
         yield Path(place)
+
+
+class _Aligned:
+    """A tar whose last block may be short: `docker build -f elsewhere/Dockerfile` sends such a one."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream, self._size = stream, 0
+
+    def read(self, size: int = -1) -> bytes:
+        data = self._stream.read(size) or bytes(-self._size % tarfile.BLOCKSIZE)
+        self._size += len(data)
+        return data
+
+    def tell(self) -> int:
+        return self._size
+
+    def seek(self, place: int) -> None:
+        self._stream.seek(place)
+        self._size = place
 
 
 def dockerfile(context: Path, name: str) -> str:

@@ -22,6 +22,7 @@ from kitlib.images.build.dockerfile import Dockerfile, DockerfileError, Heredoc,
 from kitlib.images.build.operations import From, Mkdir, Note, Operation, Step
 from kitlib.images.build.words import WordError, expand, split
 from kitlib.images.descriptor import machine
+from kitlib.images.errors import ImageError
 
 Base = Callable[[str], Mapping[str, Any]]  # an image's name → its OCI config; raises ImageError
 SCRATCH = "scratch"
@@ -125,7 +126,7 @@ class Planner:
         except WordError as error:
             raise self.fail(at, f"heredoc {given.name}: {error.sentence}") from error
 
-    def read(self, target: str) -> Plan:
+    def read(self, target: str, labels: Mapping[str, str]) -> Plan:
         for instruction in self.dockerfile.instructions:
             if instruction.name == "FROM":
                 self._from(instruction)
@@ -142,18 +143,24 @@ class Planner:
             raise DockerfileError(self.dockerfile.instructions[-1].place, "the file has no FROM", self.file)
         unused = sorted(set(self.given) - self.used - set(PROXIES) - set(self.predefined))
         warnings = (f"[Warning] One or more build-args {unused} were not consumed",) if unused else ()
-        return Plan(tuple(self.steps), self._target(target), tuple(s.name or str(s.number) for s in self.stages),
+        stage = self._target(target)
+        for number, (name, value) in enumerate(sorted(labels.items()), len(self.dockerfile.instructions) + 1):
+            said = f"LABEL {name}={value}"
+            stage.config["config"].setdefault("Labels", {})[name] = value
+            self.add(stage, Instruction("LABEL", self.dockerfile.instructions[-1].place, f"{name}={value}", source=said,
+                                        joined=said, number=number), Note(), said=said)
+        return Plan(tuple(self.steps), stage.last, tuple(s.name or str(s.number) for s in self.stages),
                     warnings)
 
-    def _target(self, wanted: str) -> int:
+    def _target(self, wanted: str) -> Stage:
         if not wanted:
-            return self.stages[-1].last
+            return self.stages[-1]
         number = self.named.get(wanted.lower(), int(wanted) if wanted.isdigit() else -1)
         if not 0 <= number < len(self.stages):
             known = ", ".join(s.name or str(s.number) for s in self.stages)
             raise DockerfileError(self.dockerfile.instructions[0].place,
                                   f"target stage {wanted!r} could not be found; there are: {known}", self.file)
-        return self.stages[number].last
+        return self.stages[number]
 
     def add(self, stage: Stage, at: Instruction, operation: Operation, base: int | None = None, *,
             said: str = "") -> int:
@@ -214,7 +221,10 @@ class Planner:
     def image_step(self, image: str, at: Instruction) -> int:
         """The step of an image that files are taken from; each image once."""
         if image not in self.images:
-            stage = Stage(-1, image, self._config_of(image, at), -1)
+            try:
+                stage = Stage(-1, image, self._config_of(image, at), -1)
+            except ImageError as error:
+                raise ImageError(f"invalid from flag value {image}: {error}") from error
             self.images[image] = self.add(stage, at, From(image))
         return self.images[image]
 
@@ -245,6 +255,6 @@ class Planner:
 
 
 def plan(dockerfile: Dockerfile, base: Base, *, args: Mapping[str, str] | None = None, target: str = "",
-         file: str = "Dockerfile", classic: bool = False) -> Plan:
-    """Raises DockerfileError, and what `base` raises."""
-    return Planner(dockerfile, base, args or {}, file, classic).read(target)
+         file: str = "Dockerfile", classic: bool = False, labels: Mapping[str, str] | None = None) -> Plan:
+    """labels: as if the target's stage ended with a LABEL for each.  Raises DockerfileError, and what `base` raises."""
+    return Planner(dockerfile, base, args or {}, file, classic).read(target, labels or {})
