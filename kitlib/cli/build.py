@@ -13,15 +13,16 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kitlib.cli.common import Commands, command, note, print_json
 from kitlib.cluster.errors import KitError, UsageError
+from kitlib.images.build import again
 
 if TYPE_CHECKING:
-    from kitlib.images.build.build import Built, Event
+    from kitlib.images.build.build import Built
     from kitlib.images.build.report import Report
 
 
@@ -40,8 +41,10 @@ def register(commands: Commands) -> None:
 
 
 def run_build(arguments: argparse.Namespace) -> int | None:
+    from kitlib.cli.buildprinter import Printer
     from kitlib.images.build.build import BuildError, Settings
     from kitlib.images.build.dockerfile import DockerfileError
+    from kitlib.images.build.ignore import Context
     from kitlib.images.build.job import make
     from kitlib.images.errors import ImageError
     from kitlib.images.store import default_store
@@ -53,11 +56,14 @@ def run_build(arguments: argparse.Namespace) -> int | None:
     settings = Settings(_pairs(arguments.build_arg, "--build-arg"), arguments.target,
                         _pairs(arguments.label, "--label"), _secrets(arguments.secret), arguments.no_cache, file)
     names = [_name(tag) for tag in arguments.tag]
-    printer = _Printer(quiet=arguments.quiet or arguments.json)
+    began, seen = time.time_ns(), again.look(str(context), Context(context, file).ignore.hides)
     try:
-        built, report = make(default_store(), context, text, settings, names, tell=printer.tell)
+        with Printer(quiet=arguments.quiet or arguments.json) as printer:
+            built, report = make(default_store(), context, text, settings, names, tell=printer.tell, say=printer.say)
     except (DockerfileError, BuildError, ImageError) as error:
         raise KitError(f"{error}.") from error
+    if not (arguments.json or arguments.graph or arguments.no_cache or arguments.file == "-"):
+        _keep(arguments, built, seen, began)
     for warning in built.plan.warnings:
         note(warning)
     if arguments.json:
@@ -124,23 +130,29 @@ def _name(tag: str) -> str:
     return str(found)
 
 
-class _Printer:
-    """Progress, line by line; steps run at the same time, so each line says whose it is."""
+def _keep(arguments: argparse.Namespace, built: Built, seen: again.Look, began: int) -> None:
+    from kitlib.images.build.operations import From
+    from kitlib.images.reference import parse
+    from kitlib.images.store import default_store
 
-    def __init__(self, *, quiet: bool) -> None:
-        self._quiet, self._lock = quiet, threading.Lock()
-
-    def tell(self, event: Event) -> None:
-        if self._quiet:
-            return
-        with self._lock:
-            if event.kind == "output":
-                for line in event.text.splitlines():
-                    print(f"#{event.step} {line}", file=sys.stderr)
-            elif event.kind in ("started", "cached"):
-                print(f"#{event.step} {'CACHED ' if event.kind == 'cached' else ''}{event.text}", file=sys.stderr)
-            elif event.kind == "done":
-                print(f"#{event.step} done {event.seconds:.1f} s", file=sys.stderr)
+    context, names = Path(arguments.context), default_store().names()
+    bases = [s.operation.image for s in built.plan.steps
+             if isinstance(s.operation, From) and s.operation.image != "scratch"]
+    full = [str(parse(name)) for name in (*bases, *arguments.tag)]
+    if any(name not in names for name in full):
+        return  # a base that is named by its id or digest
+    file = Path(arguments.file) if arguments.file else context / "Dockerfile"
+    file = file if file.exists() else context / file
+    steps = [f"#{s.number} CACHED {s.title}" for s in built.plan.steps
+             if s.number in built.outcomes and built.outcomes[s.number].how != "noted"]
+    image = built.image
+    line = image.id if arguments.quiet else f"{', '.join(arguments.tag) or 'built'}  {image.id}  unchanged"
+    again.keep(arguments.words, str(context), seen, began, files=map(str, (
+        file, file.with_name(f"{file.name}.dockerignore"), context / f"{file.name}.dockerignore",
+        context / ".dockerignore")), named={name: names[name].digest for name in full},
+        blobs=[image.digest, image.id, *(layer.digest for layer in image.layers)],
+        variables=[word for word in arguments.build_arg if "=" not in word],
+        answer={"steps": [] if arguments.quiet else [*built.plan.warnings, *steps], "line": line})
 
 
 def _document(built: Built, report: Report) -> dict[str, Any]:

@@ -13,14 +13,13 @@ Exit codes, the same for every command:
 
 from __future__ import annotations
 
-import argparse
-import importlib
 import os
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from kitlib.cluster.errors import EXIT_FAILED, EXIT_INTERNAL, EXIT_NO_CLUSTER, KitError
-from kitlib.objects.errors import StatusError
+if TYPE_CHECKING:
+    import argparse
 
 # command → (module under kitlib.cli, what it does).  The order is the order of `kit --help`.
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -65,6 +64,18 @@ COMMANDS: dict[str, tuple[str, str]] = {
 def main(argv: Sequence[str] | None = None) -> int:
     """The console script.  Returns the exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    if arguments[:1] == ["build"]:
+        from kitlib.cli import rebuild
+
+        if rebuild.unchanged(arguments[1:]):
+            return 0
+    return _run(arguments)
+
+
+def _run(arguments: list[str]) -> int:
+    from kitlib.cluster.errors import EXIT_FAILED, EXIT_INTERNAL, EXIT_NO_CLUSTER, KitError
+    from kitlib.objects.errors import StatusError
+
     try:
         return _dispatch(arguments)
     except KitError as error:
@@ -97,6 +108,7 @@ def _dispatch(arguments: list[str]) -> int:
         return run_kubectl(arguments[1:])
     parser = build_parser(command if command in COMMANDS else None)
     parsed = parser.parse_args(arguments)
+    parsed.words = arguments[1:]  # as they were given
     run = getattr(parsed, "run", None)
     if run is None:
         parser.print_help()
@@ -106,6 +118,9 @@ def _dispatch(arguments: list[str]) -> int:
 
 def build_parser(only: str | None = None) -> argparse.ArgumentParser:
     """The parser, with the whole table or (fast) with the one module that knows the command `only`."""
+    import argparse
+    import importlib
+
     parser = argparse.ArgumentParser(prog="kit", description="A textbook of containers and Kubernetes that runs.",
                                      epilog=(__doc__ or "").partition("\n\n")[2],
                                      formatter_class=argparse.RawDescriptionHelpFormatter)

@@ -1,6 +1,7 @@
 """`kit bench images`: images and containers beside the tools that everybody uses, both in one run on one machine.
 
     analysis.py   taking a 500 MB image apart, beside dive
+    building.py   a build of twenty steps, beside docker build
     measured.py   a program that is run: its time, its memory
 
 Each module in MODULES has `measure(times)`: it gives figures (figures.side_by_side makes two of each comparison, what
@@ -16,7 +17,7 @@ from importlib import import_module
 from kitlib.bench.figures import Figure
 from kitlib.cluster.errors import KitError
 
-MODULES = ("analysis",)
+MODULES = ("analysis", "building")
 
 
 def measure(times: int, note: Callable[[str], None]) -> list[Figure]:

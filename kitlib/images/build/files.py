@@ -17,8 +17,6 @@ import posixpath
 import re
 import shutil
 import tarfile
-import urllib.error
-import urllib.request
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -248,6 +246,9 @@ def _unpacked(place: Path, target: str, scratch: Path) -> Iterator[Entry]:
 
 
 def _fetch(url: str, scratch: Path, checksum: str) -> Path:
+    import urllib.error
+    import urllib.request
+
     place = scratch / hashlib.sha256(url.encode()).hexdigest()
     found = hashlib.sha256()
     try:

@@ -25,8 +25,6 @@ from kitlib.images.build.results import Cancel
 from kitlib.images.errors import ImageError
 from kitlib.images.layer import Whiteouts
 from kitlib.images.layerwriter import Entry, of_difference, of_upper
-from kitlib.runtime.process.isolation import python_command
-from kitlib.runtime.process.prootview import environment, find_proot, try_out
 from kitlib.runtime.treecopy import copy_tree, remove_tree
 
 
@@ -54,6 +52,8 @@ class Program:
 @functools.cache
 def strongest() -> str:
     """overlay, proot or none: found by trying.  KIT_BUILD=proot or none does without what is better."""
+    from kitlib.runtime.process.prootview import find_proot, try_out
+
     wanted = os.environ.get("KIT_BUILD", "")
     if not wanted and _overlay_works():
         return "overlay"
@@ -147,6 +147,8 @@ class _Overlay(_Workspace):
             (self.place / f"l{i}").symlink_to(tree.absolute())
 
     def _command(self, program: Program) -> tuple[list[str], dict[str, str]]:
+        from kitlib.runtime.process.isolation import python_command
+
         spec = self.place / "spec.json"
         spec.write_text(json.dumps({
             "place": str(self.place.absolute()), "lowers": [f"l{i}" for i, _ in enumerate(self._trees)],
@@ -169,6 +171,8 @@ class _Copy(_Workspace):
         copy_tree(self._trees[0], self._copy)
 
     def _command(self, program: Program) -> tuple[list[str], dict[str, str]]:
+        from kitlib.runtime.process.prootview import environment, find_proot
+
         user = f"{program.user[0]}:{program.user[1]}"
         command = [find_proot(), "-v", "-1", "-i", user, "-r", str(self._copy)]
         command += [word for path in ("/proc", "/sys", "/dev") for word in ("-b", path)]

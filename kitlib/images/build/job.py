@@ -34,12 +34,14 @@ def maker(store: ImageStore, say: Callable[[str], None] = lambda words: None) ->
 
 def make(store: ImageStore, context: Path, text: str, settings: Settings, names: Sequence[str] = (), *,
          started: Callable[[Watch], None] = lambda watch: None,
-         tell: Callable[[Event], None] = lambda event: None) -> tuple[Built, Report]:
-    """Build, and tell what became of every step.  started: is given the watch, to look at while the build goes on.
+         tell: Callable[[Event], None] = lambda event: None,
+         say: Callable[[str], None] = lambda words: None) -> tuple[Built, Report]:
+    """Build, and tell what became of every step.  started: is given the watch, to look at while the build goes on;
+    say: progress of a base image.
 
     Raises DockerfileError, BuildError or ImageError; a watch that was handed out knows how far it came.
     """
-    builder = Builder(store, pull=maker(store))
+    builder = Builder(store, pull=maker(store, say))
     graph = plan(parse(text, settings.file), lambda image: builder.image(image).config, args=settings.args,
                  target=settings.target, file=settings.file)
     watch = Watch(graph)
