@@ -172,7 +172,7 @@ def kit_command(tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess[
 def test_kit_layers_on_the_command_line(tmp_path: Path) -> None:
     file = str(docker_archive(tmp_path / "a.tar", STACK, "kit/app:1"))
     shown = kit_command(tmp_path, file, "--files").stdout
-    assert "       +   id_rsa  37 B\n" in shown
+    assert "       +   id_rsa  37 B  0644 0:0\n" in shown
     assert "layer 4 only hides it" in shown
     assert json.loads(kit_command(tmp_path, file, "--json").stdout)["wastedBytes"] == 1057
     assert "4 layers shared, 1.59 kB; containers of both see the same files" in kit_command(
@@ -184,6 +184,12 @@ def test_kit_layers_on_the_command_line(tmp_path: Path) -> None:
     assert refused.returncode == 1
     assert refused.stderr.startswith("kit: there is no image nothing/here in the store, and no file of that name")
     assert kit_command(tmp_path, file, "--container", "web").returncode == 2
+    listed = kit_command(tmp_path, file, "--files", "/etc/m*", "--lowest-efficiency", "0.9",
+                         "--highest-wasted-bytes", "2kB")
+    assert listed.returncode == 1
+    assert listed.stderr == "kit: its efficiency is 0.3384, below 0.9.\n"
+    assert "       ~   motd  12 B  0644 0:0  was 5 B\n" in listed.stdout
+    assert "id_rsa  37" not in listed.stdout
 
 
 @pytest.mark.needs("docker")

@@ -28,8 +28,10 @@ def layers(image: Any = None, *, container: Any = None, compare: Any = None, cli
     client: a docker.DockerClient to ask, instead of looking at files, our store, and the engine of $DOCKER_HOST.
     verify: read every byte and check it against its digest.  Raises KitError in one sentence.
     """
+    from kitlib.book.session import speak_plainly
     from kitlib.images.explorer import look
 
+    speak_plainly()
     if (image is None) == (container is None):
         raise KitError("give an image, or container=, and not both.")
     if container is not None and compare is not None:

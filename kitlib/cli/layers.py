@@ -1,11 +1,12 @@
 """`kit layers IMAGE | ARCHIVE | DIRECTORY`: an image taken apart.
 
     kit layers kit/app:v1                     the stack: instruction, layer, size, what changed
-    kit layers app.tar --files                every path of every layer
+    kit layers app.tar --files                every path of every layer; --files '/etc/*' those of a pattern
     kit layers docker://app:1                 of the Docker Engine ($DOCKER_HOST)
     kit layers --container web                what a container has written, on top of its image
     kit layers kit/app:v2 --compare kit/app:v1
     kit layers kit/app:v1 --html app.html     the same as a page to click through
+    kit layers kit/app:v1 --lowest-efficiency 0.95 --highest-wasted-bytes 20MB      for CI: 1 if it is worse
     kit layers kit/app:v1 --json              docs/layers.md says what is in it
 
 Nothing is copied: an archive is read where it lies.  Digests of layers are checked with --verify only.
@@ -15,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import shutil
 import sys
 from collections.abc import Mapping
@@ -22,7 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kitlib.cli.common import Commands, command, note
-from kitlib.cluster.errors import KitError, UsageError
+from kitlib.cluster.errors import EXIT_FAILED, KitError, UsageError
 
 if TYPE_CHECKING:
     from kitlib.views.compare_figure import ComparisonFigure
@@ -34,9 +36,12 @@ def register(commands: Commands) -> None:
     parser.add_argument("image", nargs="?", help="a name in the store or the Docker Engine, or a file or directory")
     parser.add_argument("--container", metavar="NAME", help="a container of the Docker Engine, and its image")
     parser.add_argument("--compare", "--against", metavar="IMAGE", help="compare with an earlier image")
-    parser.add_argument("--files", action="store_true", help="every path that a layer adds, changes or removes")
+    parser.add_argument("--files", nargs="?", const="*", default="", metavar="PATTERN",
+                        help="also the paths that a layer adds, changes or removes (those like /etc/*)")
     parser.add_argument("--html", type=Path, metavar="FILE", help="write a page that needs nothing else")
     parser.add_argument("--svg", type=Path, metavar="FILE", help="write the stack picture")
+    parser.add_argument("--lowest-efficiency", type=float, metavar="N", help="0 to 1: less is a failure (code 1)")
+    parser.add_argument("--highest-wasted-bytes", type=_bytes, metavar="SIZE", help="20MB, say: more is a failure")
     parser.add_argument("--verify", action="store_true", help="check every layer against its digest first")
 
 
@@ -49,9 +54,13 @@ def run_layers(arguments: argparse.Namespace) -> int | None:
         figure = _compared(arguments) if arguments.compare else _looked_at(arguments)
     except ImageError as error:
         raise KitError(f"{error}.") from error
+    broken = _broken_rules(figure.data, arguments)
+    for sentence in broken:
+        note(sentence)
+    failed = EXIT_FAILED if broken else None
     if arguments.json:
         _dump(figure.data)
-        return None
+        return failed
     if arguments.svg:
         arguments.svg.write_text(figure.svg, encoding="utf-8")
         note(f"wrote {arguments.svg}")
@@ -60,7 +69,27 @@ def run_layers(arguments: argparse.Namespace) -> int | None:
     if not arguments.svg and not arguments.html:
         print(figure.text(files=arguments.files, width=shutil.get_terminal_size().columns,
                           coloured=sys.stdout.isatty() and not os.environ.get("NO_COLOR")))
-    return None
+    return failed
+
+
+def _broken_rules(data: Mapping[str, Any], arguments: argparse.Namespace) -> list[str]:
+    """As dive's CI mode has them.  Of two images the newer one is judged."""
+    image = data.get("after", data)
+    wasted, efficiency = image["wastedBytes"], image["efficiency"]
+    found = []
+    if arguments.lowest_efficiency is not None and efficiency < arguments.lowest_efficiency:
+        found.append(f"its efficiency is {efficiency:.4f}, below {arguments.lowest_efficiency:g}.")
+    if arguments.highest_wasted_bytes is not None and wasted > arguments.highest_wasted_bytes:
+        found.append(f"{wasted:,} bytes are wasted, more than {arguments.highest_wasted_bytes:,}.")
+    return found
+
+
+def _bytes(text: str) -> int:
+    """20MB, 300kB, 1000."""
+    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?) ?(k|M|G|)B?", text)
+    if match is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is no size such as 20MB")
+    return int(float(match[1]) * {"": 1, "k": 10**3, "M": 10**6, "G": 10**9}[match[2]])
 
 
 def _looked_at(arguments: argparse.Namespace) -> LayersFigure:

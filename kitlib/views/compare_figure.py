@@ -5,6 +5,7 @@ The data is what `kit layers --compare --json` prints (docs/layers.md).
 
 from __future__ import annotations
 
+import fnmatch
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -50,7 +51,7 @@ class ComparisonFigure:
 
     def _page_part(self, most: int) -> str:
         found = self.data
-        parts = [self.svg]
+        parts = [layers_html.stack(self.svg)]
         if found["files"]:
             parts += ["<h3>What a container sees differently</h3>",
                       layers_html.section("Σ", compare_svg.summary(found), None, found["files"], most)]
@@ -69,8 +70,8 @@ class ComparisonFigure:
         place.write_text(layers_html.page(self._page_part(5000), title), encoding="utf-8")
         return place
 
-    def text(self, *, files: bool = False, coloured: bool = False, width: int = 100) -> str:
-        """For a terminal.  files: every path, else the first of them."""
+    def text(self, *, files: str = "", coloured: bool = False, width: int = 100) -> str:
+        """For a terminal.  files: all paths of this pattern, else the first ones."""
         return text(self.data, files=files, coloured=coloured, width=width)
 
     def __str__(self) -> str:
@@ -82,7 +83,7 @@ class ComparisonFigure:
         return {"text/html": self.html, "text/plain": str(self)}
 
 
-def text(comparison: Data, *, files: bool = False, coloured: bool = False, width: int = 100) -> str:
+def text(comparison: Data, *, files: str = "", coloured: bool = False, width: int = 100) -> str:
     paint = layers_text.painter(coloured)
     wide = max(16, min(60, (width - 15) // 2))
     before, after = comparison["before"], comparison["after"]
@@ -96,14 +97,15 @@ def text(comparison: Data, *, files: bool = False, coloured: bool = False, width
         elif step["why"]:
             out.append(paint("dim", f"     {step['why']}"))
     out += ["", compare_svg.summary(comparison)]
-    listed = comparison["files"] if files else comparison["files"][:MOST_FILES]
+    chosen = [each for each in comparison["files"] if fnmatch.fnmatchcase(each["path"], files or "*")]
+    listed = chosen if files else chosen[:MOST_FILES]
     for each in listed:
         what = f"  {', '.join(each['differs'])}" if each["differs"] else ""
         size = f"  {human(each['size'])}" if each["type"] == "file" else ""
         was = f"  was {human(each['before'])}" if "size" in each["differs"] and each["type"] == "file" else ""
         out.append(f"  {paint(each['kind'], SIGNS[each['kind']])} {each['path']}{size}{was}{what}")
-    if len(listed) < len(comparison["files"]):
-        out.append(f"  … and {len(comparison['files']) - len(listed):,} more (--files shows all)")
+    if len(listed) < len(chosen):
+        out.append(f"  … and {len(chosen) - len(listed):,} more (--files shows all)")
     return "\n".join(out)
 
 

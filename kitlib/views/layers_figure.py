@@ -81,8 +81,8 @@ class LayersFigure:
                          encoding="utf-8")
         return place
 
-    def text(self, *, files: bool = False, coloured: bool = False, width: int = 100) -> str:
-        """For a terminal of so many columns.  files: every path, too."""
+    def text(self, *, files: str = "", coloured: bool = False, width: int = 100) -> str:
+        """For a terminal of so many columns.  files: a pattern of paths to list too, such as * or /etc/*."""
         return layers_text.render(self.data, files=files, coloured=coloured, width=width)
 
     def __str__(self) -> str:

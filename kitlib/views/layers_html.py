@@ -18,10 +18,12 @@ MOST_FILES, MOST_WASTED = 300, 10
 
 STYLE = """
 .kit-layers { max-width: 980px; background: var(--kit-bg); padding: 4px 0 12px; font-size: 14px; line-height: 1.45; }
-.kit-layers h3 { font-size: 16px; margin: 18px 24px 6px; color: var(--kit-fg); }
+.kit.kit-layers h3 { font-size: 16px; font-weight: 700; margin: 18px 24px 6px; color: var(--kit-fg); }
 .kit-layers p { margin: 4px 24px; color: var(--kit-fg); }
 .kit-layers details { margin: 0 0 0 18px; } .kit-layers > details { margin: 3px 24px; border: 1px solid var(--kit-line);
-  border-radius: 6px; background: var(--kit-soft); } .kit-layers > details > div { padding: 2px 10px 8px 4px; }
+  border-radius: 6px; background: var(--kit-soft); } .kit-layers > details > div { padding: 2px 0 8px 4px; }
+.kit-layers .stack { overflow-x: auto; } .kit-layers .stack svg { min-width: 720px; display: block; }
+.kit-layers .stack:focus-visible { outline: 3px solid #56b4e9; }
 .kit-layers summary { cursor: pointer; padding: 2px 6px; border-radius: 4px; color: var(--kit-fg); display: flex;
   gap: 10px; align-items: baseline; list-style: none; }
 .kit-layers summary::-webkit-details-marker { display: none; }
@@ -38,12 +40,12 @@ STYLE = """
 .kit-layers .counts { white-space: pre; } .kit-layers .layer { min-width: 20px; text-align: right; }
 .kit-layers .sign { flex: none; width: 16px; text-align: center; font-weight: 700; border-left: 5px solid; }
 .kit-layers .removed .name { text-decoration: line-through; }
-.kit-layers table { border-collapse: collapse; margin: 4px 24px; font-size: 13px; color: var(--kit-fg); }
-.kit-layers th, .kit-layers td { text-align: left; padding: 3px 18px 3px 0; border: 0; border-bottom: 1px solid
+.kit.kit-layers table { border-collapse: collapse; margin: 4px 24px; font-size: 13px; color: var(--kit-fg); }
+.kit.kit-layers th, .kit.kit-layers td { text-align: left; padding: 3px 18px 3px 0; border: 0; border-bottom: 1px solid
   rgba(127, 140, 160, 0.35); background: none; vertical-align: baseline; overflow-wrap: anywhere; }
-.kit-layers td.number, .kit-layers th.number { text-align: right; }
+.kit.kit-layers tr { background: none; } .kit.kit-layers td.number, .kit.kit-layers th.number { text-align: right; }
 @media (max-width: 640px) { .kit-layers > details { margin: 3px 4px; } .kit-layers details { margin-left: 8px; }
-  .kit-layers .file { margin-left: 4px; padding-left: 12px; } .kit-layers h3, .kit-layers p, .kit-layers table {
+  .kit-layers .file { margin-left: 4px; padding-left: 12px; } .kit-layers h3, .kit-layers p, .kit.kit-layers table {
   margin-left: 8px; margin-right: 8px; } .kit-layers .counts { display: none; } }
 """
 
@@ -51,7 +53,7 @@ STYLE = """
 def render(report: Data, most: int = MOST_FILES) -> str:
     """A piece of a page.  most: how many files are drawn of each layer, the largest (0: all)."""
     layers = {layer["number"]: layer for layer in report["layers"]}
-    parts = [layers_svg.render(report), "<h3>What each layer did</h3>"]
+    parts = [stack(layers_svg.render(report)), "<h3>What each layer did</h3>"]
     container = report.get("container")
     if container:
         parts.append(section("RW", f"container {container['name']}", container["size"], container["changes"], most))
@@ -62,6 +64,11 @@ def render(report: Data, most: int = MOST_FILES) -> str:
                                   layer["changes"], most))
     parts += [_wasted(report), _secrets(report)]
     return page_part("".join(parts), f"The layers of {report['name'] or report['id']}")
+
+
+def stack(picture: str) -> str:
+    """A picture that is moved sideways, also with the arrow keys, where a page is too narrow to read it."""
+    return f'<div class="stack" tabindex="0" role="region" aria-label="picture">{picture}</div>'
 
 
 def page_part(body: str, label: str) -> str:
@@ -93,7 +100,7 @@ def _node(node: Node) -> str:
     if not node.children and not node.cut:
         return _file(node)
     inside = "".join(_node(child) for child in node.sorted()) + _cut(node)
-    own = f" ({node.kind})" if node.kind else ""
+    own = f"  ({node.kind}{', ' * bool(node.was)}{node.was})" if node.kind else ""
     return (f'<details><summary><span class="name">{escape(node.name)}/</span><span class="dim counts">'
             f'{escape(node.said + own)}</span><span class="number">{human(node.size)}</span></summary>'
             f"<div>{inside}</div></details>")
@@ -101,13 +108,13 @@ def _node(node: Node) -> str:
 
 def _file(node: Node) -> str:
     colour = theme.colour(node.kind)
-    was = node.kind == "changed" and node.of == "file"
-    before = f'<span class="dim">was {human(node.before)}</span>' if was else ""
+    before = f'<span class="dim counts">{escape(node.was)}</span>' if node.was else ""
     size = human(node.size) if node.size or node.of == "file" else ""
     name = escape(node.name) + "/" * node.is_directory
-    return (f'<div class="file {node.kind}"><span class="sign" style="border-color:{colour}" title="{node.kind}" '
-            f'aria-label="{node.kind}">{SIGNS[node.kind]}</span><span class="name">{name}</span>{before}'
-            f'<span class="number">{size}</span></div>')
+    return (f'<div class="file {node.kind}" title="{escape(node.rights)}">'
+            f'<span class="sign" style="border-color:{colour}" title="{node.kind}" aria-label="{node.kind}">'
+            f"{SIGNS[node.kind]}</span><span class=\"name\">{name}</span>{before}"
+            f"<span class=\"number\">{size}</span></div>")
 
 
 def _cut(node: Node) -> str:

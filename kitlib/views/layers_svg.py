@@ -154,7 +154,7 @@ def _legend(report: Data, y: float) -> str:
         fill = "url(#kit-hidden)" if role == "hidden" else theme.colour(role)
         parts.append(f'<rect x="{x:g}" y="{y - 9:g}" width="10" height="10" rx="2" fill="{fill}"/>')
         parts.append(theme.text(x + 15, y, words, size=11, cls="dim"))
-        x += 34 + 6 * len(words)
+        x += 36 + 6.6 * len(words)
     return "".join(parts)
 
 

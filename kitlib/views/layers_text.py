@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,8 +20,11 @@ _EIGHTHS = " ▏▎▍▌▋▊▉█"
 _COLOURS = {"added": "32", "changed": "33", "removed": "31", "layer": "34", "read-write": "35", "dim": "2", "bold": "1"}
 
 
-def render(report: Data, *, files: bool = False, coloured: bool = False, width: int = 100) -> str:
-    """width: columns of the terminal.  coloured: with ANSI's colours; each is doubled by a sign or a word."""
+def render(report: Data, *, files: str = "", coloured: bool = False, width: int = 100) -> str:
+    """files: a pattern of paths to list too, such as * or /etc/*.  width: columns of the terminal.
+
+    coloured: with ANSI's colours; each is doubled by a sign or a word.
+    """
     paint = painter(coloured)
     layers = {layer["number"]: layer for layer in report["layers"]}
     container = report.get("container")
@@ -33,7 +37,7 @@ def render(report: Data, *, files: bool = False, coloured: bool = False, width: 
         words = f"container {container['name']} ({container['status']})"
         out.append(f" RW  {fit(words, wide)}  {paint('read-write', _bar(container['size'], 0, largest, bar))} "
                    f"{human(container['size']):>8}  {_counts(container['changes'], paint)}".rstrip())
-        out += _files(container["changes"], paint) if files else []
+        out += _files(container["changes"], files, paint)
     for step in reversed(report["steps"]):
         layer = layers.get(step["layer"] or 0)
         text = fit(step["instruction"] or "(no history)", wide)
@@ -44,7 +48,7 @@ def render(report: Data, *, files: bool = False, coloured: bool = False, width: 
         drawn = paint("layer", _bar(layer["size"], layer["hidden"], largest, bar))
         out.append(f"{layer['number']:>3}  {text}  {drawn} "
                    f"{human(layer['size']):>8}  {_counts(layer['changes'], paint)}{shared}".rstrip())
-        out += _files(layer["changes"], paint) if files else []
+        out += _files(layer["changes"], files, paint)
     hidden = sum(layer["hidden"] for layer in layers.values())
     if hidden:
         out += ["", f"▒ {human(hidden)} that later layers hide: it is shipped, and no container sees it"]
@@ -83,14 +87,15 @@ def _counts(changes: list[Data], paint: Any) -> str:
     return "  ".join(paint(kind, f"{sign} {count:,}") for sign, count, kind in counted(changes))
 
 
-def _files(changes: list[Data], paint: Any) -> list[str]:
+def _files(changes: list[Data], pattern: str, paint: Any) -> list[str]:
     found = []
-    for depth, node in lines(build(changes)):
+    listed = [change for change in changes if pattern == "*" or fnmatch.fnmatchcase(change["path"], pattern)]
+    for depth, node in lines(build(listed)):
         sign = paint(node.kind, SIGNS[node.kind]) if node.kind else " "
-        before = f"  was {human(node.before)}" if node.kind == "changed" and not node.is_directory else ""
+        more = "".join(f"  {paint('dim', words)}" for words in (node.rights, node.was) if words)
         name = f"{node.name}/" if node.is_directory else node.name
         size = f"  {human(node.size)}" if node.size or node.of == "file" else ""
-        found.append(f"       {sign} {'  ' * depth}{name}{size}{before}")
+        found.append(f"       {sign} {'  ' * depth}{name}{size}{more}")
     return found
 
 

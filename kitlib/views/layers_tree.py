@@ -35,6 +35,9 @@ class Node:
     of: str = ""
     size: int = 0
     before: int = 0
+    rights: str = ""  # mode and owner
+    rights_before: str = ""
+    differs: tuple[str, ...] = ()  # of two images: in what
     counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(SIGNS, 0))
     children: dict[str, Node] = field(default_factory=dict)
     cut: int = 0  # how many changes below are not drawn
@@ -42,6 +45,18 @@ class Node:
     @property
     def is_directory(self) -> bool:
         return self.of == "directory" or bool(self.children)
+
+    @property
+    def was(self) -> str:
+        """Of what changed: what it was before, as far as that differs."""
+        if self.kind != "changed":
+            return ""
+        if self.differs:
+            size = f" (was {human(self.before)})" if "size" in self.differs else ""
+            return f"{', '.join(self.differs)}{size}"
+        other = [human(self.before)] if self.of == "file" and self.before != self.size else []
+        other += [self.rights_before] if self.rights_before and self.rights_before != self.rights else []
+        return f"was {', '.join(other)}" if other else ""
 
     @property
     def said(self) -> str:
@@ -81,6 +96,8 @@ def build(changes: Iterable[Mapping[str, Any]], most: int = 0) -> Node:
             node.size += size
         else:
             node.kind, node.of, node.before = kind, change["type"], change["before"]
+            node.rights, node.rights_before = change.get("rights", ""), change.get("rightsBefore", "")
+            node.differs = tuple(change.get("differs", ()))
             if kind == "removed":
                 node.size += change["size"] if not node.children else 0
     return root

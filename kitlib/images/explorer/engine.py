@@ -26,7 +26,7 @@ from kitlib.images.explorer.scan import DIRECTORY, FILE, LINK, OTHER
 from kitlib.images.store import ImageStore, default_store
 
 _KINDS = {0: CHANGED, 1: ADDED, 2: REMOVED}
-_DIRECTORY, _LINK, _OTHER = 1 << 31, 1 << 27, 1 << 26 | 1 << 25 | 1 << 24 | 1 << 21 | 1 << 19  # Go's fs.FileMode
+_TYPES = ((DIRECTORY, 1 << 31), (LINK, 1 << 27), (OTHER, 1 << 26 | 1 << 25 | 1 << 24 | 1 << 21 | 1 << 19))  # Go's bits
 MOST_SIZES = 5_000
 
 
@@ -34,7 +34,8 @@ MOST_SIZES = 5_000
 class Written:
     """What a container did to one path.  of: directory, file, link, other.
 
-    before: bytes that the image has there; layer: which of its layers has it (or None).
+    before: bytes that the image has there; layer: which of its layers has it (or None).  mode: in octal; the engine
+    does not tell the owner.
     """
 
     path: str
@@ -43,10 +44,11 @@ class Written:
     size: int
     before: int
     layer: int | None
+    mode: str
 
     def json(self) -> dict[str, Any]:
         return {"path": self.path, "kind": self.kind, "type": self.of, "size": self.size, "before": self.before,
-                "from": self.layer}
+                "from": self.layer, "rights": self.mode, "rightsBefore": ""}
 
 
 @dataclass(frozen=True)
@@ -177,25 +179,26 @@ class Engine:
             old = report.tree.get(path.lstrip("/"))
             before, layer = (old[0].size, old[1]) if old is not None else (0, None)
             if kind == REMOVED:
-                found.append(Written(path, kind, old[0].kind if old is not None else OTHER, before, before, layer))
+                found.append(Written(path, kind, old[0].kind if old is not None else OTHER, before, before, layer,
+                                     ""))
                 continue
-            of, size = self._stat(container, path) if number < MOST_SIZES else (FILE, 0)
+            of, size, mode = self._stat(container, path) if number < MOST_SIZES else (FILE, 0, "")
             if of == DIRECTORY and kind == CHANGED and path in above:
                 continue  # something in it changed: that is what is shown
-            found.append(Written(path, kind, of, size, before, layer))
+            found.append(Written(path, kind, of, size, before, layer, mode))
         return found
 
-    def _stat(self, container: str, path: str) -> tuple[str, int]:
-        """What it is, and of a file its bytes.  One that vanishes meanwhile has none."""
+    def _stat(self, container: str, path: str) -> tuple[str, int, str]:
+        """What it is, of a file its bytes, and its mode.  One that vanishes meanwhile has none."""
         url = f"{self._api.base_url}/v{self._api.api_version}/containers/{container}/archive"
         answer = self._api.head(url, params={"path": path}, timeout=60)
         try:
             about = json.loads(base64.b64decode(answer.headers["X-Docker-Container-Path-Stat"]))
             mode, size = int(about["mode"]), int(about["size"])
         except (KeyError, ValueError, TypeError):
-            return FILE, 0
-        return (DIRECTORY, 0) if mode & _DIRECTORY else (LINK, 0) if mode & _LINK else (OTHER, 0) if mode & _OTHER \
-            else (FILE, size)
+            return FILE, 0, ""
+        of = next((name for name, bits in _TYPES if mode & bits), FILE)
+        return of, size if of == FILE else 0, f"{mode & 0o777:04o}"
 
 
 def _short(error: Exception) -> str:

@@ -85,8 +85,7 @@ class Report:
             "layers": [{"number": layer.number, "digest": layer.digest, "diffId": layer.diff_id, "size": layer.size,
                         "stored": layer.place.size, "hidden": layer.hidden, "sharedWith": list(layer.shared),
                         "instruction": layer.instruction,
-                        "changes": [{"path": "/" + path, "kind": kind, "type": of, "size": size, "before": before}
-                                    for path, kind, of, size, before in layer.changes]} for layer in self.layers]}
+                        "changes": [change.json() for change in layer.changes]} for layer in self.layers]}
 
 
 class Scanned(NamedTuple):

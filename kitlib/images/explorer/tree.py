@@ -9,7 +9,7 @@ Source: OCI image-spec, layer.md.
 from __future__ import annotations
 
 from collections.abc import ItemsView, Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from kitlib.images.explorer.scan import DIRECTORY, OPAQUE_MARK, WHITEOUT, File
 from kitlib.images.explorer.waste import inside
@@ -18,16 +18,22 @@ ADDED, CHANGED, REMOVED = "added", "changed", "removed"
 
 
 class Change(NamedTuple):
-    """What a layer does to one path.  of: directory, file, link, other.
-
-    size: of the file in this layer (of what is gone: what it had); before: bytes that it had below.
-    """
+    """What a layer does to one path.  file: what it has there (of what is gone: what was there); old: what is below."""
 
     path: str
     kind: str
-    of: str
-    size: int = 0
-    before: int = 0
+    file: File
+    old: File | None = None
+
+    @property
+    def size(self) -> int:
+        return self.file.size
+
+    def json(self) -> dict[str, Any]:
+        path, kind, file, old = self
+        return {"path": "/" + path, "kind": kind, "type": file.kind, "size": file.size,
+                "before": 0 if old is None else old.size, "rights": rights(file),
+                "rightsBefore": "" if old is None else rights(old)}
 
 
 class Tree:
@@ -56,7 +62,7 @@ class Tree:
         """Put a layer on top; what it changed, by path."""
         seen = self._seen
         before = {path: seen.pop(path) for path in self._gone(files)}
-        changes = {path: Change(path, REMOVED, file.kind, file.size, file.size) for path, (file, _) in before.items()}
+        changes = {path: Change(path, REMOVED, file, file) for path, (file, _) in before.items()}
         for file in files:
             path, kind = file.path, file.kind
             if kind in (WHITEOUT, OPAQUE_MARK) or not path:
@@ -67,13 +73,13 @@ class Tree:
             elif old[1] == number:  # twice in one layer: the last one counts, for what was there before it
                 seen[path] = file, number
                 if path in changes:
-                    changes[path] = changes[path]._replace(size=file.size)
+                    changes[path] = changes[path]._replace(file=file)
                 continue
             seen[path] = file, number
             if old is None:
-                changes[path] = Change(path, ADDED, kind, file.size)
+                changes[path] = Change(path, ADDED, file)
             elif kind != DIRECTORY or _differ(old[0], file):
-                changes[path] = Change(path, CHANGED, kind, file.size, old[0].size)
+                changes[path] = Change(path, CHANGED, file, old[0])
             else:
                 changes.pop(path, None)
         return [changes[path] for path in sorted(changes)]
@@ -105,6 +111,11 @@ class Tree:
             for path in directories:
                 gone.update(inside(names, path) if path else names)
         return iter(gone)
+
+
+def rights(file: File) -> str:
+    """Mode and owner: 0755 0:0."""
+    return f"{file.mode:04o} {file.uid}:{file.gid}"
 
 
 def _differ(one: File, other: File) -> bool:
