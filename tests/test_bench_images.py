@@ -31,6 +31,8 @@ def test_both_take_the_same_image_apart() -> None:
     figures = {figure.name: figure for figure in analysis.measure(1, megabytes=2, files=60)}
     assert figures["layers of a 2 MB image"].value > 0
     assert figures["layers of a 2 MB image: times less than dive"].promised == 3
+    assert figures["layers of a 1 MB image in gzip"].real
+    assert figures["layers of a 1 MB image in zstd"].real is None
 
 
 def test_where_the_other_tool_is_missing_its_figures_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:

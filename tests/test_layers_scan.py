@@ -7,6 +7,7 @@ import io
 import json
 import random
 import subprocess
+import sys
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -79,6 +80,18 @@ def test_sparse_files_have_their_real_size(style: str, tmp_path: Path) -> None:
         contents.read(place, found[0])
 
 
+def test_gzip_is_read_the_same_without_isal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = layer(("a", random.Random(2).randbytes(3_000_000)), ("b", b"2" * 2_500_000))
+    path = tmp_path / "layer"
+    path.write_bytes(gzip.compress(data[:2_000_000]) + gzip.compress(data[2_000_000:]))
+    place, found = Place(path, 0, path.stat().st_size), []
+    for missing in (False, True):
+        if missing:
+            monkeypatch.setitem(sys.modules, "isal", None)
+        found.append((scanned(path), contents.digests(place, scanned(path))))
+    assert found[0] == found[1]
+
+
 def test_contents_are_found_again_packed_and_plain(tmp_path: Path) -> None:
     data = layer(("a", b"1" * 3000), ("b", b"2" * 2_500_000), ("c", b"3"))
     for pack in (bytes, gzip.compress, lambda whole: gzip.compress(whole[:5000]) + gzip.compress(whole[5000:]),
@@ -117,7 +130,7 @@ def changed(at: int, data: bytes, whole: bytes = GOOD) -> bytes:
     (changed(156, b"x", layer(("a", b"no pax at all"))), "no pax header before byte"),
     (changed(124, b"77777777777\0", changed(156, b"x")), "bytes of extra header at byte 512"),
     (gzip.compress(NOISE)[:3000], "layer 1: it cannot be read: the compressed data ends too early"),
-    (b"\x1f\x8b\x07" + gzip.compress(NOISE)[3:], "layer 1: it is damaged: Error -3"),
+    (b"\x1f\x8b\x07" + gzip.compress(NOISE)[3:], "layer 1: it is damaged: Error -"),
     (zstandard.compress(NOISE)[:3000], "layer 1: it ends in the middle of")])
 def test_a_bad_layer_is_refused_in_one_sentence(data: bytes, says: str, tmp_path: Path) -> None:
     path = docker_archive(tmp_path / "a.tar", [data], "kit/app:1")

@@ -49,4 +49,4 @@ def unpacked(stream: BinaryIO, how: str) -> BinaryIO:
 
 def is_broken(error: Exception) -> bool:
     """Whether an error means that the compressed bytes are damaged."""
-    return isinstance(error, BROKEN) or type(error).__name__ == "ZstdError"
+    return isinstance(error, BROKEN) or type(error).__name__ in ("ZstdError", "IsalError")

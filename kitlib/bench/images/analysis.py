@@ -1,11 +1,13 @@
 """Taking a 500 MB image apart: `kit layers --json` beside `dive --json`, both from process start to JSON written.
 
 The image is made here, the same for everybody: four layers, as a system, its packages, an application and a late change
-would make them, with sizes of files as they are in the wild (many small ones, a few large).
+would make them, with sizes of files as they are in the wild (many small ones, a few large).  A smaller one of the same
+kind is compressed: then both have to unpack everything, and nothing is promised.  dive reads no zstd.
 """
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import io
 import json
@@ -17,12 +19,12 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from kitlib.bench.figures import Figure, side_by_side
+from kitlib.bench.figures import Figure, median, side_by_side
 from kitlib.bench.images.measured import run
 from kitlib.cluster.errors import KitError
 from kitlib.images.descriptor import pieces
 
-MEGABYTES, FILES = 500, 20_000
+MEGABYTES, FILES, PACKED = 500, 20_000, 2
 TIMES_DIVE, TIMES_MEMORY = 3.0, 1.0
 Entry = tuple[str, int]  # a path and its bytes
 _PARTS = (("usr/lib/system", "FROM system", 0.3), ("usr/share/packages", "RUN apt-get install packages", 0.4),
@@ -31,18 +33,26 @@ _PARTS = (("usr/lib/system", "FROM system", 0.3), ("usr/share/packages", "RUN ap
 
 def measure(times: int, megabytes: int = MEGABYTES, files: int = FILES) -> list[Figure]:
     dive = dive_program()
-    with tempfile.TemporaryDirectory(prefix="kit-bench-") as place:
-        path = make(Path(place) / "image.tar", megabytes, files)
-        kit = [sys.executable, "-m", "kitlib.cli.main", "layers", str(path), "--json"]
-        theirs, ours = [], []
-        for _ in range(max(times, 1)):
-            theirs.append(run([dive, f"docker-archive://{path}", "--json", str(Path(place) / "dive.json")]))
-            ours.append(run(kit))
-    name = f"layers of a {megabytes} MB image"
-    return [*side_by_side(name, [r.seconds for r in ours], [r.seconds for r in theirs], "s", other="dive",
-                          at_least=TIMES_DIVE, note=f"{files:,} files, docker save, not compressed"),
-            *side_by_side(f"memory for {name}", [r.megabytes for r in ours], [r.megabytes for r in theirs], "MB",
-                          other="dive", at_least=TIMES_MEMORY)]
+    figures: list[Figure] = []
+    for how, share in (("", 1), ("gzip", PACKED), ("zstd", PACKED)):
+        size, count = max(megabytes // share, 1), files // share
+        with tempfile.TemporaryDirectory(prefix="kit-bench-") as place:
+            path = make(Path(place) / "image.tar", size, count, how)
+            ours, theirs = [], []
+            for _ in range(max(times, 1)):
+                if how != "zstd":
+                    theirs.append(run([dive, f"docker-archive://{path}", "--json", str(Path(place) / "dive.json")]))
+                ours.append(run([sys.executable, "-m", "kitlib.cli.main", "layers", str(path), "--json"]))
+        name = f"layers of a {size} MB image{f' in {how}' if how else ''}"
+        times_note = f"{count:,} files, docker save{'' if how else ', not compressed'}"
+        if not theirs:
+            figures.append(median(name, [r.seconds for r in ours], "s", note=f"{times_note}; dive reads none"))
+            continue
+        figures += side_by_side(name, [r.seconds for r in ours], [r.seconds for r in theirs], "s", other="dive",
+                                at_least=None if how else TIMES_DIVE, note=times_note)
+        figures += side_by_side(f"memory for {name}", [r.megabytes for r in ours], [r.megabytes for r in theirs], "MB",
+                                other="dive", at_least=None if how else TIMES_MEMORY)
+    return figures
 
 
 def dive_program() -> str:
@@ -54,8 +64,9 @@ def dive_program() -> str:
     return found
 
 
-def make(path: Path, megabytes: int, files: int) -> Path:
-    """The image as `docker save` writes it."""
+def make(path: Path, megabytes: int, files: int, how: str = "") -> Path:
+    """The image as `docker save` writes it.  how: its layers in gzip or zstd."""
+    name = {"": "layer.tar", "gzip": "layer.tar.gz", "zstd": "layer.tar.zst"}[how]
     chance = random.Random(4)
     layers = [list(_files(chance, top, int(megabytes * 1e6 * share), int(files * share))) for top, _, share in _PARTS]
     every = [entry for layer in layers for entry in layer]
@@ -63,7 +74,7 @@ def make(path: Path, megabytes: int, files: int) -> Path:
     gone = [(f"{name.rpartition('/')[0]}/.wh.{name.rpartition('/')[2]}", 0) for name, _ in late[::10]]
     replaced = [entry for i, entry in enumerate(late) if i % 10]
     layers.append([*replaced, *gone])
-    noise = chance.randbytes(1 << 20)
+    noise = b"".join(chance.randbytes(40) + b" half of it says nothing new " + bytes(11) for _ in range(13_000))
     with tempfile.TemporaryDirectory(dir=path.parent) as place, tarfile.open(path, "w") as archive:
         diff_ids = []
         for number, entries in enumerate(layers):
@@ -74,13 +85,27 @@ def make(path: Path, megabytes: int, files: int) -> Path:
                 for piece in pieces(stream):
                     digest.update(piece)
                 diff_ids.append(f"sha256:{digest.hexdigest()}")
-            archive.add(one, f"{number}/layer.tar")
+            archive.add(_packed(one, how), f"{number}/{name}")
         history = [{"created_by": text} for text in (*(text for _, text, _ in _PARTS), "RUN late change")]
         _add(archive, "config.json", {"architecture": "amd64", "os": "linux", "history": history,
                                       "rootfs": {"type": "layers", "diff_ids": diff_ids}})
         _add(archive, "manifest.json", [{"Config": "config.json", "RepoTags": ["kit/bench:1"],
-                                         "Layers": [f"{i}/layer.tar" for i in range(len(layers))]}])
+                                         "Layers": [f"{i}/{name}" for i in range(len(layers))]}])
     return path
+
+
+def _packed(path: Path, how: str) -> Path:
+    packed = path.with_suffix(".packed")
+    with path.open("rb") as given:
+        if how == "gzip":
+            with gzip.open(packed, "wb", compresslevel=1) as out:
+                shutil.copyfileobj(given, out, 1 << 20)
+        elif how == "zstd":
+            import zstandard
+
+            with packed.open("wb") as out:
+                zstandard.ZstdCompressor(level=1).copy_stream(given, out)
+    return packed if how else path
 
 
 def _files(chance: random.Random, top: str, total: int, count: int) -> Iterator[Entry]:
@@ -105,19 +130,22 @@ def _write(path: Path, entries: list[Entry], noise: bytes) -> None:
                     tar.addfile(info)
             info = tarfile.TarInfo(name)
             info.size, info.mode, info.mtime = size, 0o644, 1_700_000_000
-            tar.addfile(info, _Noise(noise, size))  # type: ignore[arg-type]
+            tar.addfile(info, _Noise(noise, size, tar.offset % 500_000))  # type: ignore[arg-type]
 
 
 class _Noise(io.RawIOBase):
-    """So many bytes that mean nothing."""
+    """So many bytes that mean nothing, and that gzip makes half as large."""
 
-    def __init__(self, noise: bytes, size: int) -> None:
-        self._noise, self._left = noise, size
+    def __init__(self, noise: bytes, size: int, start: int) -> None:
+        self._noise, self._left, self._start = noise, size, start
 
     def read(self, count: int = -1) -> bytes:
-        count = min(count if count >= 0 else self._left, self._left, len(self._noise))
-        self._left -= count
-        return self._noise[:count]
+        wanted = min(count, self._left)
+        data = self._noise[self._start:self._start + wanted]
+        data += self._noise[:wanted - len(data)]
+        self._start = (self._start + len(data)) % len(self._noise)
+        self._left -= len(data)
+        return data
 
 
 def _add(archive: tarfile.TarFile, name: str, document: object) -> None:

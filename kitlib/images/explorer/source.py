@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import io
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, Protocol
+from typing import Any, BinaryIO, NamedTuple, Protocol
 
 from kitlib.images import compression
 from kitlib.images.errors import ImageError
@@ -146,7 +145,8 @@ def unpacked(stream: BinaryIO, how: str) -> Iterator[bytes]:
 
 def _unzipped(stream: BinaryIO) -> Iterator[bytes]:
     """Members one after the other, each checked by its own checksum; what follows the last is padding."""
-    unzip, given = zlib.decompressobj(31), b""
+    start: Any = _inflater()
+    unzip, given = start(31), b""
     while True:
         given = given or stream.read(_PIECE // 4)
         if not given:
@@ -159,11 +159,22 @@ def _unzipped(stream: BinaryIO) -> Iterator[bytes]:
             given = given.lstrip(b"\0")
             if not given:
                 continue
-            unzip = zlib.decompressobj(31)
+            unzip = start(31)
         piece = unzip.decompress(given, _PIECE)
         given = unzip.unused_data if unzip.eof else unzip.unconsumed_tail
         if piece:
             yield piece
+
+
+def _inflater() -> Any:
+    """Intel's, where it is installed: it takes half the time."""
+    try:
+        from isal import isal_zlib
+    except ImportError:
+        import zlib
+
+        return zlib.decompressobj
+    return isal_zlib.decompressobj
 
 
 def _unpacked(stream: BinaryIO) -> Iterator[bytes]:
