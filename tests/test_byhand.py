@@ -14,7 +14,7 @@ import pytest
 import unprivileged
 
 from kitlib.checks import boxes
-from kitlib.runtime.byhand import limits, namespaces, refused, wire
+from kitlib.runtime.byhand import limits, namespaces, refused, root, wire
 from kitlib.runtime.byhand.box import Box, BoxError, plug
 from kitlib.views.deck_containers import inits
 from kitlib.views.deck_containers import namespaces as deck
@@ -59,7 +59,7 @@ def test_a_box_becomes_a_container_one_step_at_a_time(box) -> None:
     assert web.run("cat /etc/motd", show=False) == "made by hand"
     assert "etc" in web.break_out()
     assert not {"home", "srv", "sys"} & set(web.break_out())  # there is no way back
-    assert not os.path.exists("/mnt/etc/motd")  # and nobody outside has seen anything of it
+    assert not os.path.exists(f"{root.PLACE}/etc/motd")  # and nobody outside has seen anything of it
 
 
 @needs_namespaces
@@ -143,7 +143,7 @@ def _gone(pid: int, seconds: float = 10.0) -> bool:
 def test_what_would_change_the_machine_is_not_done(capsys) -> None:
     plain = Box("plain")
     try:
-        before = os.uname().nodename, os.listdir("/mnt")
+        before = os.uname().nodename, os.listdir(root.PLACE)
         plain.hostname("oops")
         plain.mount_proc()
         plain.new_root({"/etc/motd": "oops"})
@@ -151,7 +151,7 @@ def test_what_would_change_the_machine_is_not_done(capsys) -> None:
         plain.loopback_up()
         plain.fork()
         assert plain.mistakes == ["hostname oops", "mount_proc", "new_root", "pivot_root", "loopback_up", "fork"]
-        assert (os.uname().nodename, os.listdir("/mnt"), plain.steps) == (*before, [])
+        assert (os.uname().nodename, os.listdir(root.PLACE), plain.steps) == (*before, [])
         assert capsys.readouterr().out.count("not done") == 6
         with pytest.raises(BoxError, match="There are: user, mnt, pid"):
             plain.unshare("network")

@@ -10,7 +10,7 @@ from inside_lab import STEMS
 @pytest.mark.needs("docker")
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize(("place", "stem"), [*(("binder", stem) for stem in STEMS),
-                                             ("laptop", "lab09_replicaset_flow")])
+                                             ("laptop", "lab02_containers"), ("laptop", "lab09_replicaset_flow")])
 def test_a_lab_can_be_done_without_privileges(place: str, stem: str) -> None:
     done = unprivileged.pytest(place, "tests/inside_lab.py", "-k", stem)
     assert done.returncode == 0, done.stdout[-6000:]

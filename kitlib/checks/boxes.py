@@ -64,9 +64,10 @@ def pair(world: World, answer: str) -> tuple[Box, Box]:
 
 def of(world: World, report: Mapping[str, Any]) -> Box:
     found = judged(report)
-    pid = _find(report)
+    apart = any(number != report["outside"].get(kind) for kind, number in report["namespaces"].items())
+    pid = _find(report["namespaces"]) if apart else None
     if pid is None:
-        if found.own - {step.split()[1] for step in report["refused"] if step.startswith("unshare")}:
+        if apart:
             raise Wrong(f"the box {found.name} is not there any more", "It ends with the notebook's kernel, or when a "
                         "new one of its name is made. Run its cells again, then the button.")
         if report["refused"]:
@@ -102,11 +103,8 @@ def judged(report: Mapping[str, Any]) -> Box:
     return found
 
 
-def _find(report: Mapping[str, Any]) -> int | None:
+def _find(wanted: Mapping[str, int]) -> int | None:
     """The oldest living process in exactly these namespaces.  (Its number here may be another one than there.)"""
-    wanted, outside = report["namespaces"], report["outside"]
-    if all(wanted.get(kind) == outside.get(kind) for kind in wanted):
-        return None
     for pid in sorted(int(name) for name in os.listdir("/proc") if name.isdigit()):
         try:
             if namespaces.of(pid) == wanted:

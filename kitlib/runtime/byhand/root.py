@@ -18,8 +18,8 @@ from collections.abc import Mapping
 from kitlib.runtime.process import rootfs, syscalls
 from kitlib.runtime.process.syscalls import MS_NODEV, MS_NOEXEC, MS_NOSUID, mount
 
-# Where a new root is put together: a directory that every machine has, and of which only the box sees what is on it.
-PLACE = "/mnt"
+# Where a new root is put together: some directory that is there; only the box sees what is mounted on it.
+PLACE = next(path for path in ("/mnt", "/media", "/srv", "/tmp") if os.path.isdir(path))
 DIRECTORIES = ("etc", "tmp", "proc", "dev", "root")
 
 
