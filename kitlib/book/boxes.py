@@ -80,10 +80,16 @@ def lsns(*kinds: str) -> None:
     """All namespaces of the processes that can be seen from here, as the program lsns lists them."""
     rows = [("NS", "TYPE", "NPROCS", "PID", "COMMAND")]
     for group in byhand.listing(kinds or byhand.KINDS):
-        rows.append((str(group.number), group.kind, str(group.processes), str(group.pid), group.command[:60]))
+        rows.append((str(group.number), group.kind, str(group.processes), str(group.pid), _short(group.command)))
     widths = [max(len(row[at]) for row in rows) for at in range(5)]
     for row in rows:
         print("  ".join(part.ljust(width) for part, width in zip(row, widths, strict=True)).rstrip())
+
+
+def _short(command: str) -> str:
+    """A command line without its program's directory, and not too long."""
+    program, _, rest = command.partition(" ")
+    return f"{os.path.basename(program)} {rest}"[:60]
 
 
 def allowed() -> None:

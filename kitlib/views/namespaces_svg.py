@@ -76,7 +76,7 @@ def render(members: Sequence[Member]) -> str:
         parts.append(theme.text(20, y + 18, kind, size=14, weight=700, cls="mono"))
         parts.append(theme.text(20, y + 34, ABOUT[kind], size=11, cls="dim"))
         parts += _bars(kind, members, y, wide)
-    foot = f"grey: what {members[0].name} has, too. A bar over several columns: they share it."
+    foot = f"dashed: {members[0].name} is in it. A bar over several columns: they share it."
     parts.append(theme.text(20, height - 12, foot, size=12, cls="dim"))
     spoken = ". ".join(f"{kind}, {ABOUT[kind]}: {verdict(kind, members)}" for kind in rows)
     return theme.svg(WIDTH, height, "".join(parts), title=_title(members), description=f"{spoken}.")

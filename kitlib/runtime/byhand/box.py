@@ -35,6 +35,14 @@ class Said(str):
         """Nothing."""
 
 
+class Report(dict[str, Any]):
+    """A box as plain data: name, pid, steps, refused, mistakes, namespaces, outside.  It is shown in one line."""
+
+    def __repr__(self) -> str:
+        without = f" (refused: {len(self['refused'])})" if self["refused"] else ""
+        return f"<box {self['name']}: {', '.join(self['steps']) or 'no step yet'}{without}>"
+
+
 class Box:
     """A process on its way to being a container.  One of the same name that was there before is ended.
 
@@ -170,10 +178,10 @@ class Box:
         except FileNotFoundError:
             raise BoxError(f"the box {self.name} has ended: make it anew") from None
 
-    def json(self) -> dict[str, Any]:
+    def json(self) -> Report:
         """The box as an answer: plain data."""
-        return {"name": self.name, "pid": self.pid, "steps": self.steps, "refused": self.refused,
-                "mistakes": self.mistakes, "namespaces": self.namespaces, "outside": self.outside}
+        return Report({"name": self.name, "pid": self.pid, "steps": self.steps, "refused": self.refused,
+                "mistakes": self.mistakes, "namespaces": self.namespaces, "outside": self.outside})
 
     def end(self) -> None:
         """End it, with all that runs in it."""
