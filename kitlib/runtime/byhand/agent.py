@@ -37,6 +37,7 @@ class Agent:
         self.channel = channel
         self.outside = namespaces.of()
         self.user = os.geteuid(), os.getegid()
+        self.moved = False  # to a root directory of its own
         self.steps: dict[str, Callable[..., Any]] = {
             "unshare": namespaces.unshare, "map_users": self.map_users, "become_root": users.become_root,
             "hostname": self.hostname, "fork": self.fork, "mount_proc": self.mount_proc, "new_root": self.new_root,
@@ -68,19 +69,24 @@ class Agent:
         root.new_root(root.PLACE, files)
 
     def chroot(self) -> None:
+        self.own("mnt", "There is no new root to go to.")
         self._made()
         root.chroot(root.PLACE)
+        self.moved = True
 
     def pivot_root(self) -> None:
         self.own("mnt", "That would have moved your whole machine.")
         self._made()
         root.pivot_root(root.PLACE)
+        self.moved = True
 
     def _made(self) -> None:
         if not os.path.isdir(f"{root.PLACE}/etc"):
             raise Mistake("There is no new root to go to: `new_root` makes one.")
 
     def break_out(self) -> list[str]:
+        if not self.moved:
+            raise Mistake("There is nothing to break out of: the box is in the machine's root directory.")
         return root.break_out()
 
     def loopback_up(self) -> None:

@@ -17,6 +17,7 @@ import os
 import signal
 import socket
 import subprocess
+import textwrap
 from collections.abc import Mapping
 from typing import Any
 
@@ -149,7 +150,7 @@ class Box:
         """Run a shell command in the box; print what it says, and return it without its last line end."""
         answer = self._ask("run", command)
         if "refused" in answer:
-            print(f"run: refused. {refused.explain('run', answer['refused'])}")
+            _tell(f"run: refused. {refused.explain('run', answer['refused'])}")
             return Said("")
         if "mistake" in answer:
             raise BoxError(answer["mistake"])
@@ -168,6 +169,8 @@ class Box:
     def break_out(self) -> list[str]:
         """Try to walk out of the root directory.  What `ls /` says after that."""
         answer = self._ask("break_out")
+        if "mistake" in answer:
+            _tell(f"break_out: not done. {answer['mistake']}")
         return list(answer.get("value") or [])
 
     @property
@@ -181,7 +184,7 @@ class Box:
     def json(self) -> Report:
         """The box as an answer: plain data."""
         return Report({"name": self.name, "pid": self.pid, "steps": self.steps, "refused": self.refused,
-                "mistakes": self.mistakes, "namespaces": self.namespaces, "outside": self.outside})
+                       "mistakes": self.mistakes, "namespaces": self.namespaces, "outside": self.outside})
 
     def end(self) -> None:
         """End it, with all that runs in it."""
@@ -210,7 +213,7 @@ class Box:
         answer = self._ask(order, *arguments)
         if "mistake" in answer:
             self.mistakes.append(step)
-            print(f"{step}: not done. {answer['mistake']}")
+            _tell(f"{step}: not done. {answer['mistake']}")
             return None
         if "refused" in answer:
             self._note_refusal(step, answer["refused"])
@@ -232,7 +235,7 @@ class Box:
     def _note(self, step: str, why: str) -> None:
         self.steps.append(step)
         self.refused[step] = why
-        print(f"{step}: refused. {why}")
+        _tell(f"{step}: refused. {why}")
 
     def _ask(self, order: str, *arguments: Any) -> dict[str, Any]:
         try:
@@ -243,6 +246,11 @@ class Box:
         if not line:
             raise BoxError(f"the box {self.name} has ended: make it anew with kit.box({self.name!r})")
         return dict(json.loads(line))
+
+
+def _tell(sentence: str) -> None:
+    """Print a sentence, broken where words end."""
+    print("\n    ".join(textwrap.wrap(sentence, 110)))
 
 
 def _known(kind: str) -> str:
