@@ -1,6 +1,6 @@
 """Files of its own: a root directory is made, and then moved into, in two ways of which one is a prison.
 
-    chroot(2)        "begin paths here".  The old root is still mounted; who is root inside walks out (see break_out).
+    chroot(2)        "begin paths here".  The old root is still mounted; who is root inside walks out (see walk_out).
     pivot_root(2)    the new root takes the old one's place, and the old one is let go: nothing is left to walk to.
 
 The new root is a tmpfs with directories, a few files, and the machine's programs bound into it read-only.  Containers
@@ -57,21 +57,23 @@ def pivot_root(place: str) -> None:
     syscalls.pivot_root(place)
 
 
-def break_out() -> list[str]:
-    """What root does in a chroot: chroot once more while standing outside of that one, and walk up.  Returns `ls /`.
+def walk_out() -> None:
+    """What root does in a chroot: chroot once more, into a directory that one is not in, and walk up."""
+    with contextlib.suppress(FileExistsError):
+        os.mkdir("/tmp/ladder")
+    os.chroot("/tmp/ladder")  # the root is below the working directory now: nothing stops `..` at it any more
+    for _ in range(64):
+        os.chdir("..")
+    os.chroot(".")
 
-    In a child, so that nobody stays outside.
-    """
+
+def break_out() -> list[str]:
+    """Walk out in a child, so that nobody stays outside, and come back with `ls /`."""
     read, write = os.pipe()
     child = os.fork()
     if child == 0:
         try:
-            with contextlib.suppress(FileExistsError):
-                os.mkdir("/tmp/ladder")
-            os.chroot("/tmp/ladder")  # root is now below the working directory: nothing stops `..` at it any more
-            for _ in range(64):
-                os.chdir("..")
-            os.chroot(".")
+            walk_out()
             os.write(write, "\n".join(sorted(os.listdir("/"))).encode())
         finally:
             os._exit(0)
