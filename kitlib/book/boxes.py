@@ -88,7 +88,7 @@ def lsns(*kinds: str) -> None:
 
 def _short(command: str) -> str:
     """A command line without its program's directory, and not too long."""
-    program, _, rest = command.partition(" ")
+    program, _, rest = " ".join(command.split()).partition(" ")
     return f"{os.path.basename(program)} {rest}"[:60]
 
 

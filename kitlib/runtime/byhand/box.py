@@ -26,6 +26,7 @@ from kitlib.runtime.byhand.refused import BoxError
 from kitlib.runtime.process.isolation import python_command
 
 _NAMES: dict[str, Box] = {}
+_EXPLAINED: set[str] = set()  # a reason is told once
 _ANSWER_SECONDS = 30.0
 
 
@@ -123,7 +124,7 @@ class Box:
         """Go into namespaces that another box is in."""
         step = " ".join(["join", other.name, *map(_known, kinds)])
         if any(f"unshare {kind}" in other.refused for kind in kinds):
-            self._note(step, f"{other.name} could not get them, so there is nothing to join.")
+            self._not_tried(step, f"{other.name} could not get them, so there is nothing to join.")
             return
         self._step(step, "join", other.pid, list(kinds))
 
@@ -208,7 +209,7 @@ class Box:
         """Have a step done; None if it was refused."""
         depends = self._depends(step)
         if depends:
-            self._note(step, f"not tried: it needs `{depends}`, and that was refused.")
+            self._not_tried(step, f"It needs `{depends}`, and that was refused.")
             return None
         answer = self._ask(order, *arguments)
         if "mistake" in answer:
@@ -230,12 +231,19 @@ class Box:
         return wanted if kind and wanted in self.refused else ""
 
     def _note_refusal(self, step: str, number: int) -> None:
-        self._note(step, refused.explain(step, number))
-
-    def _note(self, step: str, why: str) -> None:
+        why = refused.explain(step, number)
+        if step.startswith("unshare") and "unshare user" in self.refused:
+            why = f"{os.strerror(number)}. Root of a user namespace might, and there is none to be had."
         self.steps.append(step)
         self.refused[step] = why
-        _tell(f"{step}: refused. {why}")
+        again = why in _EXPLAINED
+        _EXPLAINED.add(why)
+        _tell(f"{step}: refused{', as before.' if again else '. ' + why}")
+
+    def _not_tried(self, step: str, why: str) -> None:
+        self.steps.append(step)
+        self.refused[step] = why
+        _tell(f"{step}: not tried. {why}")
 
     def _ask(self, order: str, *arguments: Any) -> dict[str, Any]:
         try:
