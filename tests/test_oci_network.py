@@ -33,12 +33,15 @@ def with_network(tmp_path: Path, work: Callable[[OciRuntime], Coroutine[Any, Any
 
 
 def host() -> list[list[str]]:
-    """The host's links, addresses, routes, rules and mounts; without counters, the time, and a Docker Engine's mounts.
-    """
+    """The host's links, addresses, routes, rules and mounts; without counters, the time, and what is a Docker Engine's:
+    its mounts, bridges, their veths and rules.  Its containers come and go while other tests run."""
     commands = (["ip", "-o", "addr"], ["ip", "route", "show", "table", "all"], ["iptables-save"],
                 ["nft", "list", "tables"], ["cat", "/proc/self/mountinfo"])
     said = [subprocess.run(command, capture_output=True, text=True, check=False).stdout for command in commands]
-    lines = [[line for line in text.splitlines() if line[:1] != "#" and "docker/" not in line] for text in said]
+    links = subprocess.run(["ip", "-o", "link"], capture_output=True, text=True, check=False).stdout
+    theirs = re.compile("|".join([r"docker/|docker0|DOCKER|\bbr-[0-9a-f]{12}\b",
+                                  *re.findall(r"^\d+: (\w+)@\S+ .* master (?:docker0|br-[0-9a-f]{12}) ", links, re.M)]))
+    lines = [[line for line in text.splitlines() if line[:1] != "#" and not theirs.search(line)] for text in said]
     return [[re.sub(r"\[\d+:\d+\]", "", line) for line in each] for each in lines]
 
 
