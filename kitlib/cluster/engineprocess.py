@@ -9,6 +9,8 @@ The lock, the pid and the state are a cluster's (home.py); engine/ knows nothing
 from __future__ import annotations
 
 import asyncio
+import gc
+import importlib
 import json
 import logging
 import os
@@ -58,6 +60,7 @@ def run(directory: ProcessDir, ready: Callable[[dict[str, Any]], None]) -> None:
 def _run(coroutine: Any) -> None:
     import uvloop
 
+    gc.disable()  # nothing made while starting becomes garbage
     if sys.version_info >= (3, 11):
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(coroutine)
@@ -71,12 +74,13 @@ async def _serve(directory: ProcessDir, ready: Callable[[dict[str, Any]], None])
     from kitlib.engine.engine import Engine
     from kitlib.engine.machine import API_VERSION, VERSION, text_of
     from kitlib.engine.server import EngineServer
+    from kitlib.images.store import ImageStore
 
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    engine = Engine(directory.path)
+    engine = Engine(directory.path, ImageStore(directory.path.parent / "images" / "oci"))  # all of one home
     server = EngineServer(engine)
     await engine.start()
     try:
@@ -87,6 +91,9 @@ async def _serve(directory: ProcessDir, ready: Callable[[dict[str, Any]], None])
         write_private(directory.state, json.dumps(state))
         log.info("ready: unix://%s", socket)
         ready(state)
+        gc.freeze()
+        gc.enable()
+        await asyncio.to_thread(importlib.import_module, "kitlib.engine.building")  # the first build need not wait
         await stop.wait()
         log.info("stopping")
     finally:

@@ -18,8 +18,6 @@ from kitlib.engine.errors import bad_request
 from kitlib.engine.names import familiar
 from kitlib.images import archive, compression
 from kitlib.images.archive import manifest_of
-from kitlib.images.build.dockerfile import DockerfileError, parse
-from kitlib.images.build.plan import plan
 from kitlib.images.descriptor import OCI_CONFIG, OCI_LAYER, OCI_MANIFEST, Descriptor, machine
 from kitlib.images.layerwriter import Entry, write_layer
 from kitlib.images.store import ImageStore, StoredImage, read_image
@@ -40,6 +38,9 @@ def changed(settings: Mapping[str, Any], changes: Sequence[str]) -> dict[str, An
         name = line.split()[0]
         if name.upper() not in _CHANGES:
             raise bad_request(f"{name.lower()} is not a valid change command")
+    from kitlib.images.build.dockerfile import DockerfileError, parse
+    from kitlib.images.build.plan import plan
+
     try:
         made = plan(parse("FROM base\n" + "\n".join(lines)), lambda name: {"config": dict(settings)})
     except DockerfileError as error:

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kitlib.engine.imageforms import time_text
-from kitlib.images.build.isolation import strongest
 from kitlib.images.descriptor import machine
 
 if TYPE_CHECKING:
@@ -64,6 +63,8 @@ def _identity(home: Path) -> str:
 
 def info(engine: Engine, counts: dict[str, int]) -> dict[str, Any]:
     """The fields of engine 20.10."""
+    from kitlib.images.build.isolation import strongest
+
     isolation = strongest()
     cgroup2 = os.path.exists("/sys/fs/cgroup/cgroup.controllers")
     return {
