@@ -163,6 +163,26 @@ def test_layers_that_images_share_are_named(tmp_path: Path) -> None:
         kit.layers(f"{archive_of_all}:kit/app:7")
 
 
+@pytest.mark.needs("skopeo")
+@pytest.mark.parametrize(("target", "options"), [("oci:{}/layout:one", ()), ("oci-archive:{}/oci.tar:one", ()),
+                                                 ("oci:{}/layout:one", ("--dest-compress-format", "zstd"))])
+def test_the_same_image_in_another_form_gives_the_same_report(target: str, options: tuple[str, ...],
+                                                              tmp_path: Path) -> None:
+    path = docker_archive(tmp_path / "a.tar", STACK, "kit/app:1")
+    place = target.format(tmp_path)
+    subprocess.run(["skopeo", "--insecure-policy", "copy", *options, f"docker-archive:{path}", place], check=True,
+                   capture_output=True)
+
+    def told(figure: LayersFigure) -> list[object]:
+        return [figure.size, figure.efficiency, figure.secrets, figure.steps,
+                [(each["diffId"], each["changes"]) for each in figure.layers]]
+
+    found = kit.layers(place, verify=True)
+    assert told(found) == told(kit.layers(path))
+    assert {each["digest"] == each["diffId"] for each in found.layers} == {False}  # compressed
+    assert str(kit.layers(place)) == str(found)
+
+
 def kit_command(tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "KIT_HOME": str(tmp_path / "k"), "DOCKER_HOST": f"unix://{tmp_path}/none"}
     return subprocess.run([sys.executable, "-m", "kitlib.cli.main", "layers", *arguments], capture_output=True,

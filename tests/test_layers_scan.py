@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import os
 import random
 import subprocess
 import sys
@@ -178,6 +179,21 @@ def test_links_of_an_archive_stay_in_it_and_end(tmp_path: Path) -> None:
     files[2] = ("two/layer.tar", GOOD)
     path.write_bytes(layer(*files))
     assert [c.path for c in look.image(path).layers[0].changes] == ["a", "a/b", "c"]
+
+
+def test_nothing_outside_of_a_directory_is_read(tmp_path: Path) -> None:
+    (tmp_path / "layer").write_bytes(GOOD)
+    root = tmp_path / "image"
+    root.mkdir()
+    (root / "c").write_bytes(config([GOOD]))
+    (root / "link").symlink_to("../layer")
+    os.mkfifo(root / "pipe")
+    for name in ("../layer", str(tmp_path / "layer"), "link", "pipe"):
+        (root / "manifest.json").write_text(json.dumps([{"Config": "c", "Layers": [name]}]))
+        with pytest.raises(ImageError, match=f"layer 1, {name}, is missing"):
+            look.image(root)
+    with pytest.raises(ImageError, match="is no file that could be read"):
+        look.image(root / "pipe")
 
 
 def test_digests_are_checked_when_somebody_asks(tmp_path: Path) -> None:

@@ -115,7 +115,18 @@ def _compared(arguments: argparse.Namespace) -> ComparisonFigure:
 
 
 def _dump(document: Mapping[str, Any]) -> None:
-    """One line for each path and layer would be slow in Python; this is C, and as deterministic."""
+    """One object, a layer at a time: json.dump to a file is slow Python, and the whole as one text is large."""
     import json
 
-    sys.stdout.write(json.dumps(document) + "\n")
+    write, before = sys.stdout.write, "{"
+    for key, value in document.items():
+        write(f"{before}{json.dumps(key)}: ")
+        before = ",\n"
+        if key in ("layers", "steps") and isinstance(value, list):
+            write("[")
+            for number, each in enumerate(value):
+                write((",\n" if number else "") + json.dumps(each))
+            write("]")
+        else:
+            write(json.dumps(value))
+    write("}\n")

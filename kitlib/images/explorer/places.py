@@ -64,8 +64,8 @@ class _Directory:
         self._root = root
 
     def place(self, name: str) -> Place:
-        path = self._root / name
-        if not path.is_file():
+        path = (self._root / name).resolve()
+        if not path.is_relative_to(self._root.resolve()) or not path.is_file():  # nothing outside, and no pipe
             raise KeyError(name)
         return Place(path, 0, path.stat().st_size)
 
@@ -99,6 +99,8 @@ def images(path: Path) -> Iterator[list[PlacedImage]]:
     if path.is_dir():
         yield _read(_Directory(path), path)
         return
+    if path.exists() and not path.is_file():
+        raise ImageError(f"{path} is no file that could be read here and there")
     try:
         with path.open("rb") as file:
             packed = compression.kind(file) != compression.PLAIN
