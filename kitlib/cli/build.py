@@ -147,7 +147,7 @@ def _keep(arguments: argparse.Namespace, built: Built, seen: again.Look, began: 
              if s.number in built.outcomes and built.outcomes[s.number].how != "noted"]
     image = built.image
     line = image.id if arguments.quiet else f"{', '.join(arguments.tag) or 'built'}  {image.id}  unchanged"
-    again.keep(arguments.words, str(context), seen, began, files=map(str, (
+    again.keep(arguments.command_line, str(context), seen, began, files=map(str, (
         file, file.with_name(f"{file.name}.dockerignore"), context / f"{file.name}.dockerignore",
         context / ".dockerignore")), named={name: names[name].digest for name in full},
         blobs=[image.digest, image.id, *(layer.digest for layer in image.layers)],

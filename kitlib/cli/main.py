@@ -108,7 +108,7 @@ def _dispatch(arguments: list[str]) -> int:
         return run_kubectl(arguments[1:])
     parser = build_parser(command if command in COMMANDS else None)
     parsed = parser.parse_args(arguments)
-    parsed.words = arguments[1:]  # as they were given
+    parsed.command_line = arguments[1:]  # as it was given
     run = getattr(parsed, "run", None)
     if run is None:
         parser.print_help()
