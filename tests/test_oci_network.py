@@ -35,8 +35,8 @@ def with_network(tmp_path: Path, work: Callable[[OciRuntime], Coroutine[Any, Any
 def host() -> list[list[str]]:
     """The host's links, addresses, routes, rules and mounts; without counters, the time, and what is a Docker Engine's:
     its mounts, bridges, their veths and rules.  Its containers come and go while other tests run."""
-    commands = (["ip", "-o", "addr"], ["ip", "route", "show", "table", "all"], ["iptables-save"],
-                ["nft", "list", "tables"], ["cat", "/proc/self/mountinfo"])
+    commands = (["ip", "-brief", "link"], ["ip", "-o", "addr"], ["ip", "route", "show", "table", "all"],
+                ["iptables-save"], ["nft", "list", "tables"], ["cat", "/proc/self/mountinfo"])
     said = [subprocess.run(command, capture_output=True, text=True, check=False).stdout for command in commands]
     links = subprocess.run(["ip", "-o", "link"], capture_output=True, text=True, check=False).stdout
     theirs = re.compile("|".join([r"docker/|docker0|DOCKER|\bbr-[0-9a-f]{12}\b",
