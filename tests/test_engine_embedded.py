@@ -6,10 +6,12 @@ import io
 import json
 import os
 import sys
+import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import docker
+import docker.errors
 import pytest
 import unprivileged
 from image_files import layer
@@ -23,6 +25,7 @@ from kitlib.cluster.errors import KitError, UsageError
 from kitlib.cluster.home import ClusterDir
 from kitlib.cluster.interface import Settings
 from kitlib.images import base
+from kitlib.images.build.isolation import strongest
 from kitlib.images.store import default_store
 
 
@@ -116,7 +119,9 @@ def test_what_was_acknowledged_is_there_after_a_kill(home: Path) -> None:
     before = (image.history(), image.attrs)
     os.kill(engine.directory.read_state()["pid"], 9)
     eventually(lambda: not engine.running)
+    (home / "engine/tmp/body-half").write_text("what was just arriving")
     engine.start()
+    assert not (home / "engine/tmp").exists()
     again = client.images.get("kit/kept:v1")
     assert (again.history(), again.attrs) == before
     assert again.attrs["Parent"].startswith("sha256:")
@@ -132,6 +137,30 @@ def test_it_works_without_privileges(place: str, isolation: str) -> None:
     done = unprivileged.run(place, ["env", f"WANTED={isolation}", *program])
     assert done.returncode == 0, done.stdout[-5000:]
     assert "3 passed" in done.stdout
+
+
+@pytest.mark.needs("busybox")
+def test_run_has_no_network_if_none_is_wanted(home: Path) -> None:
+    """--network none; and what only a real engine has gets a sentence."""
+    found, _ = EmbeddedEngine().start()
+    base.busybox(default_store())
+    client = docker.DockerClient(base_url=found.host, version="auto")
+    context = layer(("Dockerfile", b"FROM busybox\nRUN wc -l < /proc/net/route > /lines\n"))
+
+    def lines(**settings: str) -> int:
+        image, _log = client.images.build(fileobj=io.BytesIO(context), custom_context=True, nocache=True, **settings)
+        with tarfile.open(fileobj=io.BytesIO(b"".join(image.save()))) as tar:
+            layers = json.load(tar.extractfile("manifest.json") or io.BytesIO())[0]["Layers"]
+            with tarfile.open(fileobj=tar.extractfile(layers[-1])) as files:
+                return int((files.extractfile("lines") or io.BytesIO()).read())
+
+    if strongest() == "overlay":
+        assert lines(network_mode="none") == 1  # the table's head, and no way to anywhere
+    with pytest.raises(docker.errors.APIError, match="the embedded engine has no hosts of their own in builds"):
+        lines(extra_hosts={"a": "127.0.0.1"})
+    with pytest.raises(docker.errors.APIError, match="BuildKit's protocol"):
+        client.api._raise_for_status(client.api._post(client.api._url("/build"), params={"version": "2"}))
+    client.close()
 
 
 def test_what_answers_is_asked_not_believed(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from kitlib.engine import transfer
-from kitlib.engine.errors import EngineError, bad_request
+from kitlib.engine.errors import EngineError, bad_request, not_here
 from kitlib.engine.names import familiar, parsed, short
 from kitlib.images.build import committing, door
 from kitlib.images.build.build import Builder, BuildError, Built, Settings
@@ -59,8 +59,13 @@ def order_of(call: Call) -> Order:
     names = tuple(str(_tagged(text)) for text in call.texts("t"))
     args = {name: str(value) for name, value in _json(call, "buildargs").items() if value is not None}
     labels = {name: str(value) for name, value in _json(call, "labels").items()}
+    if call.flag("squash"):
+        raise bad_request("squash is only supported with experimental mode")
+    if call.texts("extrahosts"):
+        raise not_here("hosts of their own in builds (--add-host)", "write the address into the Dockerfile's RUN")
     settings = Settings(args=args, target=call.text("target"), labels=labels, no_cache=call.flag("nocache"),
-                        file=call.text("dockerfile") or "Dockerfile", classic=True)
+                        file=call.text("dockerfile") or "Dockerfile", classic=True,
+                        network="none" if call.text("networkmode") == "none" else "default")
     return Order(settings, names, call.flag("pull"), call.flag("q"), call.flag("rm", True))
 
 

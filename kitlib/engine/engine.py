@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -72,6 +73,8 @@ class Engine:
         self.parts: list[Part] = []
 
     async def start(self) -> None:
+        for leftover in (self.home / "tmp", self.store.root.parent / "build" / "contexts"):
+            shutil.rmtree(leftover, ignore_errors=True)  # what was arriving when it was killed
         for part in self.parts:
             await part.start()
 

@@ -236,8 +236,9 @@ class Making:
             lambda node: self._merged(self._done[node].layers))
         user = person(operation.user, Merged(trees))
         groups = (user.gid, *user.groups) if self._settings.classic else user.groups
+        network = "none" not in (operation.network, self._settings.network)
         program = Program(operation.argv, {"HOME": user.home, **operation.env, **env}, operation.cwd,
-                          (user.uid, user.gid), binds, operation.network != "none", groups)
+                          (user.uid, user.gid), binds, network, groups)
         code = space.run(program, output, self._stop)
         if self._stop.is_set():
             raise Cancelled

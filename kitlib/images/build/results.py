@@ -25,6 +25,7 @@ class Settings:
     no_cache: bool = False
     file: str = "Dockerfile"
     classic: bool = False  # as Docker's classic builder would (plan.py), with the images on the way
+    network: str = "default"  # of all RUNs; none: they have no network, whatever the Dockerfile says
     key: str = ""  # what is compared with the last build of the same key; by default the context's and the file's place
 
 
