@@ -23,7 +23,7 @@ from enum import Enum
 from pathlib import Path
 from typing import BinaryIO
 
-from kitlib.images import compression
+from kitlib.images import compression, owners
 from kitlib.images.errors import ImageError
 from kitlib.runtime import inroot
 
@@ -49,9 +49,13 @@ def clean(name: str) -> str:
     return "/".join(parts)
 
 
-def apply(stream: BinaryIO, target: Path, whiteouts: Whiteouts = Whiteouts.REMOVE) -> None:
-    """Extract a layer (plain or compressed) onto a directory.  Raises ImageError; then some of it may be there."""
-    work = _Application(target, whiteouts)
+def apply(stream: BinaryIO, target: Path, whiteouts: Whiteouts = Whiteouts.REMOVE,
+          whose: owners.Owners | None = None) -> None:
+    """Extract a layer (plain or compressed) onto a directory.  Raises ImageError; then some of it may be there.
+
+    whose: is brought up to date with who owns what, where that cannot be seen of the files.
+    """
+    work = _Application(target, whiteouts, {} if whose is None else whose)
     try:
         with tarfile.open(fileobj=compression.plain(stream), mode="r|", errorlevel=1) as tar:
             for member in tar:
@@ -71,8 +75,8 @@ def apply(stream: BinaryIO, target: Path, whiteouts: Whiteouts = Whiteouts.REMOV
 class _Application:
     """One layer being extracted."""
 
-    def __init__(self, target: Path, whiteouts: Whiteouts) -> None:
-        self._root, self._whiteouts = str(target), whiteouts
+    def __init__(self, target: Path, whiteouts: Whiteouts, whose: owners.Owners) -> None:
+        self._root, self._whiteouts, self._whose = str(target), whiteouts, whose
         self._privileged = os.geteuid() == 0
         self._mine: set[str] = set()  # paths of this very layer: a whiteout means those below
         self._times: list[tuple[str, float]] = []  # directories, whose times change while they are filled
@@ -135,10 +139,14 @@ class _Application:
         if not os.path.lexists(source) or (os.path.isdir(source) and not os.path.islink(source)):
             raise ImageError(f"entry {member.name!r} is a hard link to {member.linkname!r}, which is no file here")
         os.link(source, place, follow_symlinks=False)
+        owners.link(self._whose, source[len(self._root) + 1:], place[len(self._root) + 1:])
 
     def _finish_entry(self, place: str, member: tarfile.TarInfo) -> None:
         if self._privileged:
             os.lchown(place, member.uid, member.gid)
+        else:
+            owners.remember(self._whose, place[len(self._root) + 1:], member.uid, member.gid, member.mode & 0o7777,
+                            kind=os.lstat(place).st_mode)
         for key, value in member.pax_headers.items():
             if key.startswith(_XATTR):
                 with contextlib.suppress(OSError):  # security.* is root's; another file system may know none
@@ -148,7 +156,7 @@ class _Application:
             return
         mode = member.mode & 0o7777
         # Without root we must be able to read and to fill what we have made.
-        os.chmod(place, mode if self._privileged else mode & 0o1777 | (0o700 if member.isdir() else 0o400))
+        os.chmod(place, mode if self._privileged else owners.kept_mode(mode, directory=member.isdir()))
         if member.isdir():
             self._times.append((place, member.mtime))
         else:
@@ -181,6 +189,7 @@ class _Application:
             self._directory(directory)
             os.mknod(place, stat.S_IFCHR, os.makedev(0, 0))
         elif os.path.lexists(place):
+            owners.forget(self._whose, place[len(self._root) + 1:])
             _remove(place)
 
     def _empty(self, directory: str) -> None:

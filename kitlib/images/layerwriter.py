@@ -84,13 +84,16 @@ def of_file(place: Path, path: str, *, mine: int = -1) -> Entry:
 
 def _xattrs(place: Path) -> tuple[tuple[str, bytes], ...]:
     """Those that belong to the file (capabilities, say), not to overlayfs or this machine's labels."""
-    try:
-        names = os.listxattr(place, follow_symlinks=False)
-    except OSError:
-        return ()
-    kept = [name for name in sorted(names) if name == "security.capability"
-            or (name.startswith("user.") and not name.startswith("user.overlay."))]
+    kept = [name for name in sorted(_names(place)) if name == "security.capability"
+            or (name.startswith("user.") and not name.startswith(("user.overlay.", "user.kit.")))]
     return tuple((name, os.getxattr(place, name, follow_symlinks=False)) for name in kept)
+
+
+def _names(place: Path) -> list[str]:
+    try:
+        return os.listxattr(place, follow_symlinks=False)
+    except OSError:
+        return []
 
 
 def of_upper(upper: Path, *, mine: int = -1) -> Iterator[Entry]:
@@ -133,6 +136,23 @@ def _is_opaque(place: str, mark: str) -> bool:
 def of_difference(before: Path, after: Path, *, mine: int = -1) -> Iterator[Entry]:
     """The same by comparing two directories, where there is no overlayfs: `after` was a copy of `before`."""
     links: dict[tuple[int, int], str] = {}
+    told: set[str] = set()
+    for entry in _differences(before, after, mine, links):
+        for directory in _above(entry.path):  # as overlayfs has them: those that something has changed in
+            if directory not in told:
+                told.add(directory)
+                yield of_file(after / directory, directory, mine=mine)
+        if entry.path not in told:
+            told.add(entry.path)
+            yield entry
+
+
+def _above(path: str) -> Iterator[str]:
+    parts = path.split("/")
+    return ("/".join(parts[:i]) for i in range(1, len(parts)))
+
+
+def _differences(before: Path, after: Path, mine: int, links: dict[tuple[int, int], str]) -> Iterator[Entry]:
     for parent, directories, files in os.walk(after):
         base = os.path.relpath(parent, after)
         base = "" if base == "." else f"{base}/"
@@ -152,6 +172,8 @@ def _same(before: Path, after: Path) -> bool:
     except FileNotFoundError:
         return False
     if (old.st_mode, old.st_uid, old.st_gid) != (new.st_mode, new.st_uid, new.st_gid):
+        return False
+    if not stat.S_ISLNK(new.st_mode) and "user.kit.owner" in _names(after):
         return False
     if stat.S_ISDIR(new.st_mode):
         return True

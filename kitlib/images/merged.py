@@ -12,8 +12,11 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
+from kitlib.images import layerwriter, owners
+from kitlib.images.layerwriter import Entry
 from kitlib.runtime import inroot
 
 _OPAQUE_MARKS = ("trusted.overlay.opaque", "user.overlay.opaque")
@@ -24,6 +27,7 @@ class Merged:
 
     def __init__(self, trees: Sequence[Path]) -> None:
         self._trees = tuple(trees)
+        self._mine = -1 if os.geteuid() == 0 else os.geteuid()
 
     def find(self, path: str) -> Path | None:
         """Where a path (no leading slash, no links on its way) lies on this machine, or None."""
@@ -51,6 +55,19 @@ class Merged:
     def is_directory(self, path: str) -> bool:
         place = self.find(path)
         return place is not None and stat.S_ISDIR(os.lstat(place).st_mode)
+
+    def entry(self, path: str, place: Path, name: str) -> Entry:
+        """What lies at a path (which `find` has found at `place`), as an entry of a layer called `name`."""
+        entry = layerwriter.of_file(place, name, mine=self._mine)
+        known = self.owner(path, place)
+        return entry if known is None else replace(entry, uid=known[0], gid=known[1], mode=known[2])
+
+    def owner(self, path: str, place: Path) -> tuple[int, int, int] | None:
+        """uid, gid and mode where the file itself does not tell."""
+        for tree in self._trees:
+            if place.is_relative_to(tree):
+                return owners.of_tree(tree).get(path)
+        return None
 
     def names(self, path: str) -> list[str]:
         """What is in a directory."""

@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from kitlib.images import layer
+from kitlib.images import layer, owners
 from kitlib.images.descriptor import (
     INDEXES,
     MANIFESTS,
@@ -245,9 +245,12 @@ class ImageStore:
         work = Path(tempfile.mkdtemp(prefix=".making-", dir=place.parent))
         try:
             work.chmod(0o755)
+            whose: owners.Owners = {}
             for one in layers:
                 with open(self.blob(one.digest), "rb") as stream:
-                    layer.apply(stream, work, whiteouts)
+                    layer.apply(stream, work, whiteouts, whose)
+            if whose:
+                owners.write(place, whose)
             with contextlib.suppress(FileExistsError, OSError):  # somebody else was faster
                 os.rename(work, place)
         finally:

@@ -41,6 +41,11 @@ class Source:
     name: str
     place: Path
     inside: str = ""
+    tree: Merged | None = None  # what it is out of, if not out of the context
+    path: str = ""              # there
+
+    def entry(self, name: str) -> Entry:
+        return of_file(self.place, name) if self.tree is None else self.tree.entry(self.path, self.place, name)
 
 
 def sources(operation: Copy, context: Context, origin: Merged | None) -> list[list[Source]]:
@@ -91,9 +96,9 @@ def _in_tree(wanted: str, tree: Merged) -> list[list[Source]]:
         place = tree.find(real) if real else Path("/")
         if place is None:
             continue
-        group = [Source(name, place)]
+        group = [Source(name, place, "", tree, real)]
         if place.is_dir() and not place.is_symlink():
-            group += [Source(name, below, path[len(real):].lstrip("/")) for path, below in tree.walk(real)]
+            group += [Source(name, below, path[len(real):].lstrip("/"), tree, path) for path, below in tree.walk(real)]
         groups.append(group)
     return groups
 
@@ -103,7 +108,7 @@ def digest(groups: Iterable[Iterable[Source]]) -> dict[str, str]:
     found = {}
     for group in groups:
         for source in group:
-            entry = of_file(source.place, "x")
+            entry = source.entry("x")
             mark = f"{entry.kind.decode()}{entry.mode:o} {entry.link}"
             if entry.kind == tarfile.REGTYPE:
                 with open(source.place, "rb") as file:
@@ -159,7 +164,7 @@ def _copy_group(operation: Copy, group: list[Source], place: str, is_directory: 
         else:
             path = _join(base, posixpath.basename(first.name)) if is_directory or operation.parents else base
         try:
-            entry = linked(of_file(source.place, path), source.place, links)
+            entry = linked(source.entry(path), source.place, links)
         except ValueError:
             continue
         made[path] = entry if source.inside or not whole else replace(entry, mode=0o755, uid=0, gid=0)
@@ -175,7 +180,7 @@ def _finish(operation: Copy, entry: Entry, owner: tuple[int, int]) -> Entry:
         mode = changed_mode(mode, operation.mode, directory=entry.kind == tarfile.DIRTYPE)
     if operation.node is None or operation.owner:
         entry = replace(entry, uid=owner[0], gid=owner[1])
-    return replace(entry, mode=mode, xattrs=())
+    return replace(entry, mode=mode, xattrs=() if operation.node is None else entry.xattrs)
 
 
 def with_parents(made: list[Entry], target: Merged) -> list[Entry]:
@@ -194,7 +199,7 @@ def _parents(made: list[Entry], target: Merged, owner: tuple[int, int], root: st
             known.add(parent)
             there = target.find(parent)
             if there is not None and there.is_dir():
-                yield replace(of_file(there, parent), xattrs=())
+                yield replace(target.entry(parent, there, parent), xattrs=())
             else:
                 inside = root and parent.startswith(root + "/")
                 yield Entry(parent, tarfile.DIRTYPE, 0o755, *((0, 0) if inside else owner), mtime=entry.mtime)

@@ -17,7 +17,7 @@ import signal
 import subprocess
 import tarfile
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -102,20 +102,41 @@ class _Workspace:
                                    env=env, start_new_session=True)
         assert running.stdout is not None
         try:
-            with running.stdout, cancel.calling(lambda: _kill(running)):
+            with running.stdout, cancel.calling(lambda: self._end(running)):
                 while piece := os.read(running.stdout.fileno(), 65536):
                     output(piece)
                 code = running.wait()
         finally:
-            _kill(running)
+            self._end(running)
             running.wait()
         return code if code >= 0 else 128 - code
 
     def _command(self, program: Program) -> tuple[list[str], dict[str, str]]:
         raise NotImplementedError
 
+    @staticmethod
+    def _end(running: subprocess.Popen[bytes]) -> None:
+        """Everything of the step."""
+        with contextlib.suppress(ProcessLookupError):
+            if running.poll() is None:
+                os.killpg(running.pid, signal.SIGKILL)
+
     def _changes(self) -> Iterator[Entry]:
         raise NotImplementedError
+
+    def _root(self) -> Path:
+        """Where a changed file lies."""
+        raise NotImplementedError
+
+    def chowned(self, entries: Iterable[Entry]) -> dict[str, tuple[int, int]]:
+        """Where the program's chown could not be carried out: path → (uid, gid), -1 for what it left."""
+        from kitlib.images.build.chowning import LIST, note
+
+        listed: dict[str, list[int]] = {}
+        with contextlib.suppress(FileNotFoundError, ValueError):
+            listed = json.loads((self.place / LIST).read_text())
+        found = {entry.path: note(self._root() / entry.path) or listed.get(entry.path) for entry in entries}
+        return {path: (who[0], who[1]) for path, who in found.items() if who}
 
     def entries(self, program: Program) -> list[Entry]:
         """What is different now; what was made so that something could be mounted on it does not count."""
@@ -158,6 +179,9 @@ class _Overlay(_Workspace):
             "network": program.network, "groups": list(program.groups)}))
         return python_command("kitlib.images.build.sandbox", str(spec))
 
+    def _root(self) -> Path:
+        return self.place / "upper"
+
     def _changes(self) -> Iterator[Entry]:
         return of_upper(self.place / "upper", mine=self._mine)
 
@@ -174,20 +198,29 @@ class _Copy(_Workspace):
         from kitlib.runtime.process.prootview import environment, find_proot
 
         user = f"{program.user[0]}:{program.user[1]}"
+        from kitlib.runtime.process.isolation import python_command
+
         command = [find_proot(), "-v", "-1", "-i", user, "-r", str(self._copy)]
         command += [word for path in ("/proc", "/sys", "/dev") for word in ("-b", path)]
         for bind in _binds(program):
             source = bind.source or Path(tempfile.mkdtemp(dir=self.place))
             command += ["-b", f"{source}:{bind.target}"]
         (self._copy / program.cwd.lstrip("/")).mkdir(parents=True, exist_ok=True)
-        env = {**program.env, **environment(str(self.place))}
-        return [*command, "-w", program.cwd, *program.argv], env
+        spec = self.place / "spec.json"
+        spec.write_text(json.dumps({
+            "argv": [*command, "-w", program.cwd, *program.argv],
+            "env": {**program.env, **environment(str(self.place))},
+            "root": str(self._copy), "place": str(self.place), "parent": os.getpid(),
+            "record": os.geteuid() != 0 and program.user[0] == 0}))
+        return python_command("kitlib.images.build.keeper", str(spec))
+
+    @staticmethod
+    def _end(running: subprocess.Popen[bytes]) -> None:
+        if running.poll() is None:
+            running.terminate()  # keeper.py ends all that came of it
+
+    def _root(self) -> Path:
+        return self._copy
 
     def _changes(self) -> Iterator[Entry]:
         return of_difference(self._trees[0], self._copy, mine=self._mine)
-
-
-def _kill(running: subprocess.Popen[bytes]) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        if running.poll() is None:
-            os.killpg(running.pid, signal.SIGKILL)

@@ -31,7 +31,7 @@ from kitlib.images.build.committing import configuration, encoded, epoch
 from kitlib.images.build.ignore import Context
 from kitlib.images.build.isolation import Program, whiteouts, workspace
 from kitlib.images.build.operations import Copy, From, Mkdir, Note, Run, Step
-from kitlib.images.build.people import owner, person
+from kitlib.images.build.people import owned, owner, person
 from kitlib.images.build.plan import PROXIES, SCRATCH, Plan
 from kitlib.images.build.results import BuildError, Cancel, Cancelled, Event, Layers, Outcome, Settings
 from kitlib.images.descriptor import OCI_LAYER, digest_of
@@ -246,7 +246,9 @@ class Making:
             why = f'process "{" ".join(operation.argv)}" did not complete successfully: exit code: {code}'
             raise BuildError(self._settings.file, step, why, code)
         lost = tuple(path.strip("/") + "/" for path in operation.forgotten)
-        return [_clamped(entry) for entry in space.entries(program) if not entry.path.startswith(lost)]
+        entries = [_clamped(entry) for entry in space.entries(program) if not entry.path.startswith(lost)]
+        return entries if os.geteuid() == 0 else owned(entries, Merged(trees), (user.uid, user.gid),
+                                                          space.chowned(entries))
 
     def _write(self, entries: list[Entry], began: float) -> Result:
         created = epoch() if epoch() is not None else began

@@ -9,10 +9,15 @@ Source: moby/buildkit, solver/llbsolver/file/user_linux.go; github.com/moby/sys/
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import tarfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 
 from kitlib.images.errors import ImageError
+from kitlib.images.layer import PREFIX
+from kitlib.images.layerwriter import Entry
 from kitlib.images.merged import Merged
+from kitlib.images.owners import kept_mode
 
 
 @dataclass(frozen=True)
@@ -65,3 +70,27 @@ def _group(wanted: str, tree: Merged) -> int:
     if wanted.isdigit():
         return int(wanted)
     raise ImageError(f"unable to find group {wanted}: no matching entries in the image's /etc/group")
+
+
+def owned(entries: Iterable[Entry], below: Merged, user: tuple[int, int], chowned: Mapping[str, tuple[int, int]]
+          ) -> list[Entry]:
+    """What a program has changed, owned as if root had run it: where that was not so, all of it is ours.
+
+    A file that was there keeps its owner (and its mode, if that is only what unpacking made of it), a new one is the
+    user's; chowned: path → what the program said of it (-1: as it is).
+    """
+    found = []
+    for entry in entries:
+        if entry.path.rpartition("/")[2].startswith(PREFIX):
+            found.append(entry)
+            continue
+        place, known = below.find(entry.path), None
+        if place is not None and (entry.kind == tarfile.DIRTYPE) == below.is_directory(entry.path):
+            uid, gid, known_mode = known = below.owner(entry.path, place) or (0, 0, -1)
+            if entry.kind != tarfile.SYMTYPE and entry.mode == kept_mode(
+                    known_mode, directory=entry.kind == tarfile.DIRTYPE) and known_mode >= 0:
+                entry = replace(entry, mode=known_mode)  # noqa: PLW2901 (the same one, as it should be)
+        uid, gid = known[:2] if known is not None else user
+        to = chowned.get(entry.path, (-1, -1))
+        found.append(replace(entry, uid=to[0] if to[0] >= 0 else uid, gid=to[1] if to[1] >= 0 else gid))
+    return found

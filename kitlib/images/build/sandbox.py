@@ -17,8 +17,10 @@ import os
 import signal
 import socket
 import sys
+from pathlib import Path
 from typing import Any, NoReturn
 
+from kitlib.images.build import chowning
 from kitlib.runtime.process import rootfs, syscalls
 from kitlib.runtime.process.syscalls import MS_NODEV, MS_NOSUID, MS_PRIVATE, MS_REC, mount
 
@@ -33,20 +35,27 @@ def main(arguments: list[str]) -> int:
     flags = syscalls.CLONE_NEWNS | syscalls.CLONE_NEWPID | syscalls.CLONE_NEWUTS | syscalls.CLONE_NEWIPC
     flags |= 0 if outside[0] == 0 else syscalls.CLONE_NEWUSER
     flags |= 0 if spec["network"] else syscalls.CLONE_NEWNET
+    ours, its = socket.socketpair()
     pid = syscalls.clone(flags)
     if pid == 0:
-        _child(spec, outside)
-    _, status = os.waitpid(pid, 0)
-    code = os.waitstatus_to_exitcode(status)
-    return code if code >= 0 else 128 - code
+        ours.close()
+        _child(spec, outside, its)
+    its.close()
+    listener = chowning.receive(ours) if records(spec, outside) else -1
+    return chowning.attend(pid, listener, lambda seen: f"/proc/{seen}/root", "", Path(spec["place"]))
 
 
-def _child(spec: dict[str, Any], outside: tuple[int, int]) -> NoReturn:
+def records(spec: dict[str, Any], outside: tuple[int, int]) -> bool:
+    """Only what is root in the image may give files away; real root can."""
+    return outside[0] != 0 and spec["user"][0] == 0
+
+
+def _child(spec: dict[str, Any], outside: tuple[int, int], channel: socket.socket) -> NoReturn:
     code = NO_SANDBOX
     try:
         syscalls.prctl(1, signal.SIGKILL)
         _build(spec, outside)
-        code = _execute(spec, outside)
+        code = _execute(spec, outside, channel)
     except OSError as error:
         print(f"sandbox: {error.strerror or error} {error.filename or ''}".rstrip(), file=sys.stderr, flush=True)
     finally:
@@ -56,7 +65,7 @@ def _child(spec: dict[str, Any], outside: tuple[int, int]) -> NoReturn:
 def _build(spec: dict[str, Any], outside: tuple[int, int]) -> None:
     """The program's root directory.  The layers' names are short links, since mount(2) takes only a page of options."""
     if outside[0] != 0:
-        rootfs.map_user(*outside, 0, 0)
+        rootfs.map_user(*outside, *spec["user"])
     mount("", "/", "", MS_REC | MS_PRIVATE)
     os.chdir(spec["place"])
     options = f"lowerdir={':'.join(spec['lowers'])},upperdir=upper,workdir=work"
@@ -77,7 +86,7 @@ def _build(spec: dict[str, Any], outside: tuple[int, int]) -> None:
     syscalls.pivot_root(root)
 
 
-def _execute(spec: dict[str, Any], outside: tuple[int, int]) -> int:
+def _execute(spec: dict[str, Any], outside: tuple[int, int], channel: socket.socket) -> int:
     env, argv = spec["env"], spec["argv"]
     os.makedirs(spec["cwd"], exist_ok=True)
     os.chdir(spec["cwd"])
@@ -88,6 +97,8 @@ def _execute(spec: dict[str, Any], outside: tuple[int, int]) -> int:
         os.setgid(group)
         os.setuid(user)
     os.umask(0o022)
+    if records(spec, outside):
+        chowning.send(channel, chowning.install())
     for number in (signal.SIGPIPE, signal.SIGXFSZ):
         signal.signal(number, signal.SIG_DFL)
     try:
