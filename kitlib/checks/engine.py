@@ -112,7 +112,7 @@ class Image:
             while piece := plain.read(1 << 20):
                 if needle in before + piece:
                     return True
-                before = piece[-len(needle):]
+                before = (before + piece)[-len(needle):]
         return False
 
 
