@@ -158,7 +158,10 @@ class Engine:
             ours = image["Id"] == base or any(PREFIX in name for name in image["RepoTags"] or ())
             return ours or (image["ParentId"] in known and is_ours(known[image["ParentId"]]))
 
-        for image in sorted(filter(is_ours, known.values()), key=lambda image: -image["Created"]):
+        def depth(image: dict[str, Any]) -> int:
+            return 1 + depth(known[image["ParentId"]]) if image["ParentId"] in known else 0
+
+        for image in sorted(filter(is_ours, known.values()), key=depth, reverse=True):
             self.docker("rmi", "-f", *(n for n in image["RepoTags"] or () if "<none>" not in n), image["Id"])
         left = [image for image in self.sdk.api.images(all=True) if is_ours(image)]
         assert not left, left

@@ -74,6 +74,14 @@ def some_routes(monkeypatch: pytest.MonkeyPatch) -> None:
         await pipe.write(b" bye")
         return None
 
+    @routing.route("POST", "/test/after-json")
+    async def after_json(engine: Engine, call: Call) -> Result:
+        seen.append("asked")
+        body = await call.json()
+        pipe = call.hijack()
+        await pipe.write(json.dumps(body).encode() + await pipe.read())
+        return None
+
     @routing.route("GET", "/test/bug")
     async def bug(engine: Engine, call: Call) -> Result:
         return Answer(body=list(call.params)[1])
@@ -184,6 +192,20 @@ def test_a_connection_is_taken_over_and_each_way_has_its_own_end(tmp_path: Path,
         writer.write(b"two")
         writer.write_eof()
         assert await reader.read() == b"TWO bye"
+
+    with_server(tmp_path, talk)
+
+
+def test_a_body_that_comes_later_is_not_the_other_protocol(tmp_path: Path) -> None:
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = ask_for("POST", "/test/after-json", b'{"a": 1}', "Connection: Upgrade\r\nUpgrade: tcp\r\n")
+        writer.write(head.partition(b"{")[0])
+        while "asked" not in seen:
+            await asyncio.sleep(0.01)
+        writer.write(b'{"a": 1}')
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b" typed")
+        assert await reader.read() == b'{"a": 1} typed'
 
     with_server(tmp_path, talk)
 

@@ -42,6 +42,8 @@ class Inflow:
         self.ended = self.broken = False
 
     def feed(self, data: bytes) -> None:
+        if not data:
+            return  # an empty piece would be taken for the end
         self._pieces.append(data)
         self._size += len(data)
         if self._size > HIGH:
