@@ -23,7 +23,8 @@ REAL = "unix:///var/run/docker.sock"
 PARAMETERS = [pytest.param("real", marks=pytest.mark.needs("docker", "busybox")),
               pytest.param("embedded", marks=pytest.mark.needs("docker-cli", "busybox"))]
 # What the embedded engine is asked, too, by now.
-ASKED: tuple[str, ...] = ()
+ASKED: tuple[str, ...] = ("test_engine_run.py*", "test_engine_streams.py*", "test_engine_containers.py*",
+                          "test_engine_networks.py*")
 
 
 @pytest.fixture(scope="session")

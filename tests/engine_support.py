@@ -18,8 +18,7 @@ import os
 import re
 import subprocess
 import tarfile
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -251,13 +250,6 @@ def saved(engine: Engine, image: str) -> Saved:
 
         [manifest] = json.loads(read("manifest.json"))
         return Saved(json.loads(read(manifest["Config"])), [dict(entries(read(name))) for name in manifest["Layers"]])
-
-
-def at_once(do: Callable[[Any], Any], what: Iterable[Any]) -> dict[Any, Any]:
-    """Do it with each, several at a time: an engine mostly waits."""
-    things = list(what)
-    with ThreadPoolExecutor(4) as pool:
-        return dict(zip(things, pool.map(do, things), strict=True))
 
 
 def context(root: Path, **files: str | bytes) -> Path:

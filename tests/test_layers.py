@@ -54,6 +54,16 @@ def test_what_each_layer_does(found: Report) -> None:
     assert [step.layer for step in found.steps] == [1, 2, 3, 4]
 
 
+def test_bytes_are_hidden_when_the_last_of_a_files_names_is(tmp_path: Path) -> None:
+    base = layer(("d/one", b"1" * 100), ("d/two", "= d/one"), ("other", "-> d/one"))
+    found = report(tmp_path, [base, layer(("d/one", b"2"))])
+    assert [each.hidden for each in found.layers] == [0, 0]
+    assert [found.layers[0].changes[1].json()[key] for key in ("type", "target")] == ["hard link", "d/one"]
+    assert "two → d/one\n" in LayersFigure(found.json()).text(files="*").replace("  0644 0:0", "")
+    found = report(tmp_path, [base, layer(("d/one", b"2")), layer(("d/.wh.two", b""))])
+    assert [each.hidden for each in found.layers] == [100, 0, 0]
+
+
 def test_a_figure_draws_and_says_the_same(found: Report) -> None:
     figure = LayersFigure(found.json())
     picture = xml.dom.minidom.parseString(figure.svg)
@@ -67,6 +77,9 @@ def test_a_figure_draws_and_says_the_same(found: Report) -> None:
     with pytest.raises(KeyError, match="there is: 1, 2, 3, 4"):
         figure.changes(5)
     assert "<b>layer 4 only hides it</b>" in figure.html
+    assert {each["path"]: each["layer"] for each in figure.seen} == {
+        "/etc": 1, "/etc/motd": 4, "/root": 2, "/app/settings.ini": 2, "/data/c": 3}
+    assert "  4    motd  3 B  0644 0:0\n" in figure.text(tree="/etc/*")
     assert "script" not in figure.html
     assert "http" not in figure.html.replace("http://www.w3.org/2000/svg", "")
 

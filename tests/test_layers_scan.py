@@ -32,9 +32,9 @@ def scanned(path: Path, offset: int = 0, size: int = -1) -> list[File]:
 
 def stdlib(path: Path) -> list[File]:
     with tarfile.open(path) as tar:
-        return [File(m.name.strip("/"), "directory" if m.isdir() else "link" if m.issym() or m.islnk() else
-                     "file" if m.isfile() else "other", m.size if m.isfile() else 0, m.mode, m.uid, m.gid, int(m.mtime),
-                     m.linkname, m.offset_data) for m in tar]
+        return [File(m.name.strip("/"), "directory" if m.isdir() else "link" if m.issym() else
+                     "hard link" if m.islnk() else "file" if m.isfile() else "other", m.size if m.isfile() else 0,
+                     m.mode, m.uid, m.gid, int(m.mtime), m.linkname, m.offset_data) for m in tar]
 
 
 @pytest.mark.parametrize("style", FORMATS)

@@ -2,6 +2,7 @@
 
     kit layers kit/app:v1                     the stack: instruction, layer, size, what changed
     kit layers app.tar --files                every path of every layer; --files '/etc/*' those of a pattern
+    kit layers app.tar --tree                 what a container sees, all layers together
     kit layers docker://app:1                 of the Docker Engine ($DOCKER_HOST)
     kit layers --container web                what a container has written, on top of its image
     kit layers kit/app:v2 --compare kit/app:v1
@@ -38,6 +39,8 @@ def register(commands: Commands) -> None:
     parser.add_argument("--compare", "--against", metavar="IMAGE", help="compare with an earlier image")
     parser.add_argument("--files", nargs="?", const="*", default="", metavar="PATTERN",
                         help="also the paths that a layer adds, changes or removes (those like /etc/*)")
+    parser.add_argument("--tree", nargs="?", const="*", default="", metavar="PATTERN",
+                        help="also what a container sees, each path with the layer that has it")
     parser.add_argument("--html", type=Path, metavar="FILE", help="write a page that needs nothing else")
     parser.add_argument("--svg", type=Path, metavar="FILE", help="write the stack picture")
     parser.add_argument("--lowest-efficiency", type=float, metavar="N", help="0 to 1: less is a failure (code 1)")
@@ -67,7 +70,8 @@ def run_layers(arguments: argparse.Namespace) -> int | None:
     if arguments.html:
         note(f"wrote {figure.save(arguments.html)}")
     if not arguments.svg and not arguments.html:
-        print(figure.text(files=arguments.files, width=shutil.get_terminal_size().columns,
+        more = {"tree": arguments.tree} if arguments.tree else {}
+        print(figure.text(files=arguments.files, **more, width=shutil.get_terminal_size().columns,
                           coloured=sys.stdout.isatty() and not os.environ.get("NO_COLOR")))
     return failed
 
@@ -109,6 +113,8 @@ def _compared(arguments: argparse.Namespace) -> ComparisonFigure:
 
     if arguments.container:
         raise UsageError("--compare needs an image: a container is shown with its own.")
+    if arguments.tree:
+        raise UsageError("--tree is of one image.")
     with look.opened(arguments.compare, verify=arguments.verify) as before, \
             look.opened(arguments.image, verify=arguments.verify) as after:
         return ComparisonFigure(compare(before, after).json())

@@ -12,14 +12,15 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
+from kitlib.engine.containers.manager import Containers
 from kitlib.engine.events import Events
 from kitlib.engine.images import Images
+from kitlib.engine.networks.manager import Networks
 from kitlib.engine.state import State
-from kitlib.images.layerwriter import Entry
+from kitlib.engine.volumes import Volumes
 from kitlib.images.store import ImageStore, default_store
 
 
@@ -33,30 +34,6 @@ class Part(Protocol):
     async def stop(self) -> None: ...
 
 
-class ContainersPart(Part, Protocol):
-    """What images, builds and `docker info` ask of the containers."""
-
-    def summaries(self) -> Sequence[dict[str, Any]]:
-        """All containers as GET /containers/json?all=1&size=1 has them: Id, Names, ImageID, State, SizeRw, …"""
-        ...
-
-    def info(self) -> dict[str, Any]:
-        """Fields of GET /info that depend on what runs containers: MemoryLimit, CgroupDriver, Runtimes, …"""
-        ...
-
-    async def snapshot(self, name: str, *, pause: bool = True) -> tuple[dict[str, Any], Sequence[Entry]]:
-        """For commit: the container as inspect shows it (Config, Image, Id), and what is in its read-write layer.
-
-        Entries of a layer, whiteouts included.  Raises EngineError(404, "No such container: …")."""
-        ...
-
-
-class VolumesPart(Part, Protocol):
-    def usage(self) -> list[dict[str, Any]]:
-        """All volumes as GET /system/df has them, with UsageData."""
-        ...
-
-
 class Engine:
     """home: $KIT_HOME/engine."""
 
@@ -68,9 +45,10 @@ class Engine:
         self.images = Images(self)
         self.began = time.time()
         # The parts, in the order in which they start; they stop the other way round.
-        self.containers: ContainersPart | None = None
-        self.volumes: VolumesPart | None = None
-        self.parts: list[Part] = []
+        self.volumes = Volumes(self)
+        self.networks = Networks(self)
+        self.containers = Containers(self)
+        self.parts: list[Part] = [self.volumes, self.networks, self.containers]
 
     async def start(self) -> None:
         for leftover in (self.home / "tmp", self.store.root.parent / "build" / "contexts"):

@@ -47,7 +47,7 @@ def summary(comparison: Data) -> str:
     kinds = [sum(1 for each in comparison["files"] if each["kind"] == kind) for kind in ("added", "removed", "changed")]
     files = f"{kinds[0]:,} files more, {kinds[1]:,} fewer, {kinds[2]:,} different" if any(kinds) else \
         "containers of both see the same files"
-    times = f", {comparison['onlyTimes']:,} differ in their time only" if comparison["onlyTimes"] else ""
+    times = f", {comparison['onlyTimes']:,} in nothing but their time" if comparison["onlyTimes"] else ""
     return f"{shared} layer{'s' * (shared != 1)} shared, {human(comparison['sharedBytes'])}; {files}{times}"
 
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from kitlib.views import layers_html, layers_svg, layers_text
+from kitlib.views import layers_html, layers_svg, layers_text, layers_tree
 
 Data = Mapping[str, Any]
 
@@ -81,9 +81,14 @@ class LayersFigure:
                          encoding="utf-8")
         return place
 
-    def text(self, *, files: str = "", coloured: bool = False, width: int = 100) -> str:
-        """For a terminal of so many columns.  files: a pattern of paths to list too, such as * or /etc/*."""
-        return layers_text.render(self.data, files=files, coloured=coloured, width=width)
+    @property
+    def seen(self) -> list[Data]:
+        """What a container sees in the end: as changes, and with `layer`, which has it ("RW": the container's own)."""
+        return list(layers_tree.seen(self.data))
+
+    def text(self, *, files: str = "", tree: str = "", coloured: bool = False, width: int = 100) -> str:
+        """For a terminal of so many columns.  files, tree: patterns of paths to list too, such as * or /etc/*."""
+        return layers_text.render(self.data, files=files, tree=tree, coloured=coloured, width=width)
 
     def __str__(self) -> str:
         return self.text()

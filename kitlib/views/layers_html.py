@@ -6,7 +6,7 @@ in a notebook that nobody has trusted yet, and in a file that is sent by mail.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
@@ -62,7 +62,9 @@ def render(report: Data, most: int = MOST_FILES) -> str:
         if layer is not None:
             parts.append(section(str(layer["number"]), step["instruction"] or "(no history)", layer["size"],
                                   layer["changes"], most))
-    parts += [_wasted(report), _secrets(report)]
+    visible = layers_tree.seen(report)
+    parts += [section("Σ", "all layers together: what a container sees", sum(each["size"] for each in visible), visible,
+                      most), _wasted(report), _secrets(report)]
     return page_part("".join(parts), f"The layers of {report['name'] or report['id']}")
 
 
@@ -86,7 +88,7 @@ def page(part: str, title: str) -> str:
             f"<body>{part}</body></html>\n")
 
 
-def section(number: str, instruction: str, size: int | None, changes: list[Data], most: int) -> str:
+def section(number: str, instruction: str, size: int | None, changes: Sequence[Data], most: int) -> str:
     """What a layer did, to be opened.  size: of the layer, or None where there is none to tell."""
     tree = layers_tree.build(changes, most)
     inside = "".join(_node(child) for child in tree.sorted()) + _cut(tree)
@@ -100,21 +102,21 @@ def _node(node: Node) -> str:
     if not node.children and not node.cut:
         return _file(node)
     inside = "".join(_node(child) for child in node.sorted()) + _cut(node)
-    own = f"  ({node.kind}{', ' * bool(node.was)}{node.was})" if node.kind else ""
+    own = f"  ({node.kind}{', ' * bool(node.was)}{node.was})" if node.kind in SIGNS else ""
     return (f'<details><summary><span class="name">{escape(node.name)}/</span><span class="dim counts">'
             f'{escape(node.said + own)}</span><span class="number">{human(node.size)}</span></summary>'
             f"<div>{inside}</div></details>")
 
 
 def _file(node: Node) -> str:
-    colour = theme.colour(node.kind)
+    colour = theme.colour("layer" if node.kind == layers_tree.SEEN else node.kind)
     before = f'<span class="dim counts">{escape(node.was)}</span>' if node.was else ""
     size = human(node.size) if node.size or node.of == "file" else ""
-    name = escape(node.name) + "/" * node.is_directory
+    name = escape(node.label)
     return (f'<div class="file {node.kind}" title="{escape(node.rights)}">'
             f'<span class="sign" style="border-color:{colour}" title="{node.kind}" aria-label="{node.kind}">'
-            f"{SIGNS[node.kind]}</span><span class=\"name\">{name}</span>{before}"
-            f"<span class=\"number\">{size}</span></div>")
+            f'{SIGNS.get(node.kind, "·")}</span><span class="name">{name}</span>{before}'
+            f'<span class="number">{size}</span></div>')
 
 
 def _cut(node: Node) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from kitlib.views.layers_svg import counted, summary
-from kitlib.views.layers_tree import SIGNS, build, human, lines
+from kitlib.views.layers_tree import SIGNS, build, human, lines, seen
 
 Data = Mapping[str, Any]
 MOST_WASTED = 10
@@ -20,10 +20,10 @@ _EIGHTHS = " ▏▎▍▌▋▊▉█"
 _COLOURS = {"added": "32", "changed": "33", "removed": "31", "layer": "34", "read-write": "35", "dim": "2", "bold": "1"}
 
 
-def render(report: Data, *, files: str = "", coloured: bool = False, width: int = 100) -> str:
-    """files: a pattern of paths to list too, such as * or /etc/*.  width: columns of the terminal.
+def render(report: Data, *, files: str = "", tree: str = "", coloured: bool = False, width: int = 100) -> str:
+    """files: a pattern of paths to list too, such as * or /etc/*; tree: one of paths that a container sees.
 
-    coloured: with ANSI's colours; each is doubled by a sign or a word.
+    width: columns of the terminal.  coloured: with ANSI's colours; each is doubled by a sign or a word.
     """
     paint = painter(coloured)
     layers = {layer["number"]: layer for layer in report["layers"]}
@@ -44,11 +44,15 @@ def render(report: Data, *, files: str = "", coloured: bool = False, width: int 
         if layer is None:
             out.append(paint("dim", f"  ·  {text}  {'':{bar}} no layer"))
             continue
-        shared = f"  = {', '.join(layer['sharedWith'][:2])}" if layer.get("sharedWith") else ""
+        others = layer.get("sharedWith") or ()
+        more = f" and {len(others) - 1} more" if len(others) > 1 else ""
+        shared = f"  = {others[0]}{more}" if others else ""
         drawn = paint("layer", _bar(layer["size"], layer["hidden"], largest, bar))
         out.append(f"{layer['number']:>3}  {text}  {drawn} "
                    f"{human(layer['size']):>8}  {_counts(layer['changes'], paint)}{shared}".rstrip())
         out += _files(layer["changes"], files, paint)
+    if tree:
+        out += ["", "what a container sees, and of which layer:", *_tree(report, tree, paint)]
     hidden = sum(layer["hidden"] for layer in layers.values())
     if hidden:
         out += ["", f"▒ {human(hidden)} that later layers hide: it is shipped, and no container sees it"]
@@ -93,10 +97,16 @@ def _files(changes: list[Data], pattern: str, paint: Any) -> list[str]:
     for depth, node in lines(build(listed)):
         sign = paint(node.kind, SIGNS[node.kind]) if node.kind else " "
         more = "".join(f"  {paint('dim', words)}" for words in (node.rights, node.was) if words)
-        name = f"{node.name}/" if node.is_directory else node.name
         size = f"  {human(node.size)}" if node.size or node.of == "file" else ""
-        found.append(f"       {sign} {'  ' * depth}{name}{size}{more}")
+        found.append(f"       {sign} {'  ' * depth}{node.label}{size}{more}")
     return found
+
+
+def _tree(report: Data, pattern: str, paint: Any) -> list[str]:
+    listed = [each for each in seen(report) if fnmatch.fnmatchcase(each["path"], pattern)]
+    return [f"{node.layer or '':>3}  {'  ' * depth}{node.label}  "
+            f"{human(node.size) if node.size or node.of == 'file' else ''}{paint('dim', '  ' + node.rights)}".rstrip()
+            for depth, node in lines(build(listed))]
 
 
 def _secret(secret: Data, paint: Any) -> str:

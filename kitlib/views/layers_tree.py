@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 SIGNS = {"added": "+", "changed": "~", "removed": "−"}
+SEEN = "seen"
 _SIZES = ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
 
 
@@ -37,9 +38,11 @@ class Node:
     before: int = 0
     rights: str = ""  # mode and owner
     rights_before: str = ""
+    target: str = ""  # of a link
     differs: tuple[str, ...] = ()  # of two images: in what
     counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(SIGNS, 0))
     children: dict[str, Node] = field(default_factory=dict)
+    layer: int | str = 0  # of what is seen: which layer has it
     cut: int = 0  # how many changes below are not drawn
 
     @property
@@ -47,8 +50,15 @@ class Node:
         return self.of == "directory" or bool(self.children)
 
     @property
+    def label(self) -> str:
+        """etc/, or sh → busybox."""
+        return f"{self.name}{'/' * self.is_directory}{f' → {self.target}' if self.target else ''}"
+
+    @property
     def was(self) -> str:
         """Of what changed: what it was before, as far as that differs."""
+        if self.kind == SEEN:
+            return f"of layer {self.layer}"
         if self.kind != "changed":
             return ""
         if self.differs:
@@ -61,7 +71,7 @@ class Node:
     @property
     def said(self) -> str:
         """+ 3  ~ 1, of what is below it and itself."""
-        return "  ".join(f"{SIGNS[kind]} {count:,}" for kind, count in self.counts.items() if count)
+        return "  ".join(f"{SIGNS.get(kind, '')} {count:,}".strip() for kind, count in self.counts.items() if count)
 
     def sorted(self) -> list[Node]:
         """Directories first, then by name."""
@@ -82,7 +92,7 @@ def build(changes: Iterable[Mapping[str, Any]], most: int = 0) -> Node:
         size = 0 if kind == "removed" else change["size"]
         parts = change["path"].strip("/").split("/")
         draw = kept is None or id(change) in kept
-        node.counts[kind] += 1
+        node.counts[kind] = node.counts.get(kind, 0) + 1
         node.size += size
         for part in parts:
             below = node.children.get(part)
@@ -92,15 +102,31 @@ def build(changes: Iterable[Mapping[str, Any]], most: int = 0) -> Node:
                     break
                 below = node.children[part] = Node(part)
             node = below
-            node.counts[kind] += 1
+            node.counts[kind] = node.counts.get(kind, 0) + 1
             node.size += size
         else:
             node.kind, node.of, node.before = kind, change["type"], change["before"]
             node.rights, node.rights_before = change.get("rights", ""), change.get("rightsBefore", "")
+            node.target = change.get("target", "")
+            node.layer = change.get("layer", 0)
             node.differs = tuple(change.get("differs", ()))
             if kind == "removed":
                 node.size += change["size"] if not node.children else 0
     return root
+
+
+def seen(report: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What a container sees in the end, each path with the layer that has it ("RW": the container's own)."""
+    found: dict[str, dict[str, Any]] = {}
+    container = report.get("container")
+    for number, changes in (*((layer["number"], layer["changes"]) for layer in report["layers"]),
+                            *([("RW", container["changes"])] if container else [])):
+        for change in changes:
+            if change["kind"] == "removed":
+                found.pop(change["path"], None)
+            else:
+                found[change["path"]] = {**change, "kind": SEEN, "layer": number, "before": 0, "rightsBefore": ""}
+    return list(found.values())
 
 
 def lines(node: Node, depth: int = 0) -> Iterator[tuple[int, Node]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 
-GROUPS = ("system", "images", "build")
+GROUPS = ("system", "images", "build", "containers", "container_streams", "container_files", "networks", "volumes")
 
 
 def load() -> None:

@@ -27,7 +27,9 @@ _SHOWN = 3
 
 
 class FileDifference(NamedTuple):
-    """of: directory, file, link, other.  differs: of content, size, mode, owner, target, type (of what is in both)."""
+    """of: directory, file, link, hard link, other.
+
+    differs: of content, size, mode, owner, target, type (of what is in both)."""
 
     path: str
     kind: str

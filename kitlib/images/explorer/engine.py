@@ -32,7 +32,7 @@ MOST_SIZES = 5_000
 
 @dataclass(frozen=True)
 class Written:
-    """What a container did to one path.  of: directory, file, link, other.
+    """What a container did to one path.  of: directory, file, link, hard link, other.
 
     before: bytes that the image has there; layer: which of its layers has it (or None).  mode: in octal; the engine
     does not tell the owner.

@@ -88,8 +88,8 @@ class _Archive:
             found = self._members[name]
             if found.kind == scan.FILE and found.offset >= 0:
                 return Place(self._path, found.offset, found.size)
-            near = posixpath.normpath(posixpath.join(posixpath.dirname(name), found.link))  # a symbolic link
-            name = near if near in self._members else posixpath.normpath(found.link)
+            base = posixpath.dirname(name) if found.kind == scan.LINK else ""
+            name = posixpath.normpath(posixpath.join(base, found.link))
         raise KeyError(name)
 
 

@@ -18,13 +18,14 @@ from kitlib.images.errors import ImageError
 from kitlib.images.explorer.source import Source
 from kitlib.images.layer import MOST_BYTES, MOST_ENTRIES, OPAQUE, PREFIX, clean
 
-DIRECTORY, FILE, LINK, WHITEOUT, OPAQUE_MARK, OTHER = "directory", "file", "link", "whiteout", "opaque", "other"
+DIRECTORY, FILE, LINK, HARD_LINK, OTHER = "directory", "file", "link", "hard link", "other"
+WHITEOUT, OPAQUE_MARK = "whiteout", "opaque"
 BLOCK = 512
 _ZEROS = bytes(BLOCK)
 _MASK = BLOCK - 1
 _LARGEST_EXTRA = 1 << 20  # of a pax header or a long name, as Go's archive/tar has it
 _FIELDS = struct.Struct("100s24s12s12s8ss100s6s2x80x155s12x")
-_KINDS = {b"0": FILE, b"\0": FILE, b"7": FILE, b"S": FILE, b"1": LINK, b"2": LINK, b"5": DIRECTORY}
+_KINDS = {b"0": FILE, b"\0": FILE, b"7": FILE, b"S": FILE, b"1": HARD_LINK, b"2": LINK, b"5": DIRECTORY}
 _BODILESS = frozenset((b"1", b"2", b"3", b"4", b"5", b"6"))
 _EXTRA = frozenset((b"x", b"g", b"L", b"K"))
 _ODD = re.compile(r"(?:^|/)\.{0,2}(?:/|$)|\0")

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import ItemsView, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from kitlib.images.explorer.scan import DIRECTORY, OPAQUE_MARK, WHITEOUT, File
+from kitlib.images.explorer.scan import DIRECTORY, HARD_LINK, OPAQUE_MARK, WHITEOUT, File
 from kitlib.images.explorer.waste import inside
 
 ADDED, CHANGED, REMOVED = "added", "changed", "removed"
@@ -31,9 +31,12 @@ class Change(NamedTuple):
 
     def json(self) -> dict[str, Any]:
         path, kind, file, old = self
-        return {"path": "/" + path, "kind": kind, "type": file.kind, "size": file.size,
-                "before": 0 if old is None else old.size, "rights": rights(file),
-                "rightsBefore": "" if old is None else rights(old)}
+        found = {"path": "/" + path, "kind": kind, "type": file.kind, "size": file.size,
+                 "before": 0 if old is None else old.size, "rights": rights(file),
+                 "rightsBefore": "" if old is None else rights(old)}
+        if file.link:
+            found["target"] = file.link
+        return found
 
 
 class Tree:
@@ -41,6 +44,7 @@ class Tree:
 
     def __init__(self) -> None:
         self._seen: dict[str, tuple[File, int]] = {}
+        self._linked: dict[str, tuple[str, File, int]] = {}  # path → the file (of the same layer) that it is, too
 
     def get(self, path: str) -> tuple[File, int] | None:
         return self._seen.get(path)
@@ -52,10 +56,14 @@ class Tree:
         return {path: file for path, (file, _) in self._seen.items()}
 
     def bytes_of_layers(self) -> dict[int, int]:
-        """How much of each layer is seen."""
+        """How much of each layer is seen; of a file with several names also if only one of them is."""
         found: dict[int, int] = {}
         for file, number in self._seen.values():
             found[number] = found.get(number, 0) + file.size
+        kept = {(number, target): file.size for path, (target, file, number) in self._linked.items()
+                if self._seen.get(path, (None, 0))[1] == number and self._seen.get(target) != (file, number)}
+        for (number, _), size in kept.items():
+            found[number] += size
         return found
 
     def apply(self, files: Sequence[File], number: int) -> list[Change]:
@@ -76,6 +84,10 @@ class Tree:
                     changes[path] = changes[path]._replace(file=file)
                 continue
             seen[path] = file, number
+            if kind == HARD_LINK:
+                target = file.link.strip("/").removeprefix("./")
+                if (there := seen.get(target)) is not None and there[1] == number:
+                    self._linked[path] = target, there[0], number
             if old is None:
                 changes[path] = Change(path, ADDED, file)
             elif kind != DIRECTORY or _differ(old[0], file):

@@ -16,14 +16,16 @@ import random
 import socket
 import struct
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ...client.informer import Informer
 from ...objects import lowports
 from .. import sockets
 from . import message
 from .message import CNAME, SERVFAIL, A, Malformed, Query, Record
 from .zone import DOMAIN, Result, Zone, build
+
+if TYPE_CHECKING:
+    from ...client.informer import Informer
 
 PORT = 53
 REBUILD_DELAY = 0.005
@@ -38,6 +40,10 @@ class Responder:
     def __init__(self, zone: Zone | None = None, upstream: Sequence[Address] = ()) -> None:
         self.zone = zone or Zone()
         self.upstream = upstream
+
+    def of(self, client: str) -> Responder:
+        """Who answers this client: everybody gets the same answers, unless somebody knows better."""
+        return self
 
     def local(self, data: bytes, udp: bool = True) -> bytes | None:
         """The answer, or None if the machine's resolver has to be asked."""
@@ -109,7 +115,7 @@ class _Udp(asyncio.DatagramProtocol):
         self._transport = transport  # type: ignore[assignment]
 
     def datagram_received(self, data: bytes, client: Any) -> None:
-        answer = self._responder.local(data)
+        answer = self._responder.of(client[0]).local(data)
         if answer is not None and self._transport is not None:
             self._transport.sendto(answer, client)
             return
@@ -118,7 +124,7 @@ class _Udp(asyncio.DatagramProtocol):
         task.add_done_callback(self._tasks.discard)
 
     async def _ask_upstream(self, data: bytes, client: Any) -> None:
-        answer = await self._responder.respond(data)
+        answer = await self._responder.of(client[0]).respond(data)
         if self._transport is not None:
             self._transport.sendto(answer, client)
 
@@ -230,7 +236,8 @@ class DnsServer:
         try:
             while True:
                 (length,) = struct.unpack(">H", await reader.readexactly(2))
-                answer = await self.responder.respond(await reader.readexactly(length), udp=False)
+                responder = self.responder.of(writer.get_extra_info("peername")[0])
+                answer = await responder.respond(await reader.readexactly(length), udp=False)
                 writer.write(struct.pack(">H", len(answer)) + answer)
                 await writer.drain()
         except (asyncio.IncompleteReadError, ConnectionError):

@@ -19,6 +19,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from typing import Any
 
 MOUNT = "/sys/fs/cgroup"
 TOP = "kit"
@@ -78,6 +79,48 @@ def out_of_memory(group: str) -> bool:
     return _field(f"{MOUNT}/memory{group}/memory.oom_control", "oom_kill") > 0
 
 
+def freeze(group: str, *, frozen: bool) -> None:
+    """Stop everybody in it where they are, or let them go on."""
+    if is_unified():
+        _write(f"{MOUNT}{group}/cgroup.freeze", "1" if frozen else "0")
+        return
+    place = f"{MOUNT}/freezer{group}/freezer.state"
+    _write(place, "FROZEN" if frozen else "THAWED")
+    deadline = time.monotonic() + _BUSY_SECONDS
+    while frozen and _text(place) == "FREEZING" and time.monotonic() < deadline:
+        time.sleep(0.002)
+
+
+def accounts(group: str) -> dict[str, Any]:
+    """All that is counted: cpu and its parts in nanoseconds, memory in bytes with memory.stat, pids, bytes of disks."""
+    cpu, _ = usage(group)
+    if is_unified():
+        place = MOUNT + group
+        stat = _fields(f"{place}/memory.stat")
+        split = _fields(f"{place}/cpu.stat")
+        kernel, user = split.get("system_usec", 0) * 1000, split.get("user_usec", 0) * 1000
+        memory, limit = _number(f"{place}/memory.current"), _number(f"{place}/memory.max")
+        disk = [line.split() for line in _text(f"{place}/io.stat").splitlines()]
+        moved = [[*map(int, row[0].split(":")), operation, int(word.partition("=")[2])] for row in disk if row
+                 for operation, key in (("read", "rbytes"), ("write", "wbytes"))
+                 for word in row if word.startswith(key + "=")]
+        pids, throttling = place, split
+    else:
+        stat = _fields(f"{MOUNT}/memory{group}/memory.stat")
+        ticks = _fields(f"{MOUNT}/cpuacct{group}/cpuacct.stat")
+        tick = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
+        kernel, user = ticks.get("system", 0) * tick, ticks.get("user", 0) * tick
+        memory = _number(f"{MOUNT}/memory{group}/memory.usage_in_bytes")
+        limit = _number(f"{MOUNT}/memory{group}/memory.limit_in_bytes")
+        rows = [line.split() for line in _text(f"{MOUNT}/blkio{group}/blkio.throttle.io_service_bytes").splitlines()]
+        moved = [[*map(int, row[0].split(":")), row[1].lower(), int(row[2])] for row in rows if len(row) == 3]
+        pids, throttling = f"{MOUNT}/pids{group}", _fields(f"{MOUNT}/cpu{group}/cpu.stat")
+    each = [int(word) for word in _text(f"{MOUNT}/cpuacct{group}/cpuacct.usage_percpu").split()]
+    return {"cpu": cpu, "kernel": kernel, "user": user, "percpu": each, "memory": memory, "memory_limit": limit,
+            "memory_stat": stat, "pids": _number(f"{pids}/pids.current"), "pids_limit": _number(f"{pids}/pids.max"),
+            "throttling": throttling, "disk": moved}  # fmt: skip
+
+
 def processes(group: str) -> set[int]:
     """Whoever is in the group or below it."""
     found: set[int] = set()
@@ -128,6 +171,24 @@ def _number(path: str) -> int:
             return int(file.read())
     except (OSError, ValueError):
         return 0
+
+
+def _text(path: str) -> str:
+    try:
+        with open(path) as file:
+            return file.read().strip()
+    except OSError:
+        return ""
+
+
+def _write(path: str, text: str) -> None:
+    with open(path, "w") as file:
+        file.write(text)
+
+
+def _fields(path: str) -> dict[str, int]:
+    rows = (line.split() for line in _text(path).splitlines())
+    return {row[0]: int(row[1]) for row in rows if len(row) == 2 and row[1].isdigit()}
 
 
 def _field(path: str, name: str) -> int:

@@ -69,12 +69,17 @@ class OciContainer(Container):
         self._released: list[Callable[[], None]] = []
         super().__init__(identity, sandbox, *others)
 
-    def new_task(self) -> OciTask:
-        return OciTask(self._loop, self._engine.children, self.spec, self.directory, self._engine.runtime, self.id,
-                       self._make_bundle, lambda argv, tty: spec.process(self.spec, argv, tty=tty),
+    def new_task(self, other: Mapping[str, Any] | None = None) -> OciTask:
+        given = other or self.spec
+        return OciTask(self._loop, self._engine.children, given, self.directory, self._engine.runtime, self.id,
+                       self._make_bundle, lambda argv, tty: self.process(given, argv, tty=tty),
                        isolation=self._isolation, kill=self._on_kill, gate=self._gate)
 
     # The bundle.
+
+    def process(self, given: Mapping[str, Any], argv: tuple[str, ...], *, tty: bool) -> dict[str, Any]:
+        """An exec session's."""
+        return spec.process(given, argv, tty=tty)
 
     def _make_bundle(self, shared: Mapping[str, int]) -> str:
         """config.json and the root directory it names.  Returns the bundle's directory."""
@@ -128,7 +133,7 @@ class OciContainer(Container):
 
     def _release(self) -> None:
         """Give back cgroup, mounts and runc's notes of it."""
-        rootfs.unmount(self.directory)
+        rootfs.unmount(os.path.dirname(self.root))
         self._releasing = True
 
         def deleted(code: int, _: bytes, stderr: bytes) -> None:
@@ -154,7 +159,17 @@ class OciContainer(Container):
 
         self.stop(0, ended)
 
+    def pause(self, paused: bool) -> None:
+        cgroups.freeze(self.group, frozen=paused)
+        self.paused = paused
+
+    def pids(self) -> list[int]:
+        return sorted(cgroups.processes(self.group))
+
     # Accounting.
+
+    def accounts(self) -> dict[str, Any]:
+        return {**cgroups.accounts(self.group), "pid": self.task.pid}
 
     def usage(self, snapshot: object = None) -> tuple[int, int]:
         return cgroups.usage(self.group) if self.state == RUNNING else (0, 0)

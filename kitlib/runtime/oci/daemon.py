@@ -16,12 +16,14 @@ from collections.abc import Callable
 from typing import Any
 
 from kitlib.runtime.oci import available, cgroups
+from kitlib.runtime.oci.bridges import Bridges
 from kitlib.runtime.oci.cni import Attachment, Cni
 from kitlib.runtime.oci.command import Commands
 from kitlib.runtime.oci.containers import Engine, OciContainer, OciSandbox
 from kitlib.runtime.oci.leftovers import clear_leftovers, group_of
 from kitlib.runtime.oci.network import Network, descriptor
 from kitlib.runtime.oci.runner import Reaped
+from kitlib.runtime.oci.standalone import Standalone, StandaloneContainer, StandaloneSandbox, host_namespace
 from kitlib.runtime.process import syscalls
 from kitlib.runtime.process.connections import Handed, Refused, Reply
 from kitlib.runtime.process.containers import Container, Sandbox
@@ -32,16 +34,18 @@ from kitlib.runtime.process.podspace import PodSpace
 _SHM = syscalls.MS_NOSUID | syscalls.MS_NODEV | syscalls.MS_NOEXEC
 
 
-class OciDaemon(Daemon):
+class OciDaemon(Daemon, Standalone):
     def __init__(self, listener: socket.socket, path: str, state: str, *, ephemeral: bool, low_ports: str,
                  idle_seconds: float) -> None:
         syscalls.unshare(syscalls.CLONE_NEWNS)
         syscalls.mount("", "/", "", syscalls.MS_REC | syscalls.MS_SLAVE)  # what the host mounts later is seen
+        self.host = host_namespace()
         self.network = Network()
         super().__init__(listener, path, state, ephemeral=ephemeral, low_ports=low_ports, idle_seconds=idle_seconds)
         self._reap = self._children = Reaped()
         self.commands = Commands(self.loop, self._children, self.network.fabric)
         self.network.use(self.commands)
+        self.bridges = Bridges(self.commands, self.network.fabric)
         self._cni = Cni(self.commands, available.cni_directory(), f"{state}/cni")
         self._engine = Engine(_runtime(state), self.commands, self._children, f"{state}/images/described",
                               group_of(state))
@@ -103,6 +107,10 @@ class OciDaemon(Daemon):
 
     def tear_down(self, sandbox: Sandbox, done: Callable[[], None]) -> None:
         """Take it off the network and let its namespaces go.  Who comes while that happens waits for it."""
+        if isinstance(sandbox, StandaloneSandbox):
+            self.close_standalone(sandbox)
+            done()
+            return
         assert isinstance(sandbox, OciSandbox)
         if sandbox.closing is not None:
             sandbox.closing.append(done)
@@ -130,7 +138,8 @@ class OciDaemon(Daemon):
     def make_container(self, identity: str, place: Sandbox, config: dict[str, Any], spec: dict[str, Any],
                        directory: str, target: Container | None) -> OciContainer:
         assert isinstance(place, OciSandbox)
-        return OciContainer(self._engine, identity, place, config, spec, directory, self.loop, self._reap,
+        kind = StandaloneContainer if isinstance(place, StandaloneSandbox) else OciContainer
+        return kind(self._engine, identity, place, config, spec, directory, self.loop, self._reap,
                             self.isolation, self._changed, target)
 
     def do_update_container_resources(self, reply: Reply, container: str, resources: dict[str, int]) -> None:

@@ -10,6 +10,7 @@ import asyncio
 import importlib
 import json
 import os
+import socket
 import ssl
 import time
 from collections.abc import Mapping, Sequence
@@ -79,11 +80,11 @@ class ProcessRuntime:
         self._sandboxes: dict[str, PodSandboxConfig] = {}
 
     @classmethod
-    async def start(cls, socket: str | os.PathLike[str], state_dir: str | os.PathLike[str], *, ephemeral: bool = False,
+    async def start(cls, path: str | os.PathLike[str], state_dir: str | os.PathLike[str], *, ephemeral: bool = False,
                     low_ports: str = "auto", images: ImageSource | str = CATALOGUE) -> Self:
-        """Join the daemon at `socket`, or start one.  `low_ports`: auto, direct or map (see objects/lowports.py)."""
+        """Join the daemon at `path`, or start one.  `low_ports`: auto, direct or map (see objects/lowports.py)."""
         state = os.path.realpath(state_dir)
-        link = Link(os.path.abspath(socket), state, module=cls.daemon, ephemeral=ephemeral, low_ports=low_ports)
+        link = Link(os.path.abspath(path), state, module=cls.daemon, ephemeral=ephemeral, low_ports=low_ports)
         runtime = cls(link, state, _load(images) if isinstance(images, str) else images)
         link.on_event = runtime._on_event
         await link.connect()
@@ -187,6 +188,11 @@ class ProcessRuntime:
         """What the daemon starts."""
         return bundle.build(image, config, sandbox, own_address=self.own_address)
 
+    async def create_described(self, sandbox_id: str, name: str, spec: Mapping[str, Any]) -> str:
+        """A container from what the daemon starts, made by somebody else than `bundle` (Docker's are)."""
+        config = asdict(ContainerConfig(name, name))
+        return await self._link.call("create_container", sandbox=sandbox_id, config=config, spec=dict(spec))
+
     async def start_container(self, container_id: str) -> None:
         await self._link.call("start_container", container=container_id)
 
@@ -218,6 +224,19 @@ class ProcessRuntime:
     async def attach(self, container_id: str, *, stdin: bool, tty: bool) -> ProcessSession:
         params = {"container": container_id, "stdin": stdin, "tty": tty}
         return ProcessSession(*await self._link.stream("attach", params))
+
+    async def session(self, method: str, container_id: str, **params: Any) -> ProcessSession:
+        """exec with `override` (of the container's spec), or attach with `early` (before the start) and `lossless`
+        (who does not read stops the container)."""
+        return ProcessSession(*await self._link.stream(method, {"container": container_id, **params}))
+
+    async def ask(self, method: str, **params: Any) -> Any:
+        """What goes beyond the CRI: a method of the daemon's by name (beyond.py, oci/standalone.py)."""
+        return await self._link.call(method, **params)
+
+    async def receive(self, method: str, **params: Any) -> socket.socket:
+        """The same for what answers with a socket."""
+        return await self._link.receive(method, **params)
 
     async def exec_sync(self, container_id: str, cmd: Sequence[str], timeout: float) -> ExecSyncResponse:
         """Run to the end.  A `timeout` of 0 waits for ever; past it the process is killed."""

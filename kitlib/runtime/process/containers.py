@@ -20,9 +20,10 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from kitlib.runtime.process import processes
+from kitlib.runtime.process import jsonfile, processes
 from kitlib.runtime.process.gate import Gate
 from kitlib.runtime.process.isolation import Isolation
+from kitlib.runtime.process.jsonfile import JsonFile
 from kitlib.runtime.process.logs import LogWriter
 from kitlib.runtime.process.loop import Loop
 from kitlib.runtime.process.paths import remove_tree
@@ -39,9 +40,9 @@ class Container:
     def __init__(self, identity: str, sandbox: Sandbox, config: Mapping[str, Any], spec: Mapping[str, Any],
                  directory: str, loop: Loop, reap: dict[int, Task], isolation: Isolation,
                  changed: Callable[[Container], None], target: Container | None = None) -> None:
-        self.id, self.config, self.spec, self.directory = identity, config, dict(spec), directory
+        self.id, self.config, self.spec, self.directory = identity, config, {**spec, "mark": directory}, directory
         self.sandbox, self._space, self._target, self._gate = sandbox.id, sandbox.space, target, sandbox.gate
-        self.root = directory + "/root"
+        self.root = (spec.get("rw") or directory) + "/root"  # rw: what it changes outlives it
         self._loop, self._reap, self._isolation, self._changed = loop, reap, isolation, changed
         self.state = CREATED
         self.created_at, self.started_at, self.finished_at = time.time(), 0.0, 0.0
@@ -51,7 +52,8 @@ class Container:
         self.on_end: list[Callable[[], None]] = []
         self.execs: set[Task] = set()
         self.task = self.new_task()
-        self._log: LogWriter | None = None
+        self.paused = False
+        self._log: LogWriter | JsonFile | None = None
         self._mark = "" if isolation.namespaces else directory
         # With process numbers of its own, the kernel ends all of it with its first process, and keeps init's rules.
         self._own_pids = isolation.namespaces and spec["pid_mode"] == "CONTAINER"
@@ -65,8 +67,9 @@ class Container:
                 "image_ref": self.spec["image_ref"], "log_path": self.spec["log_path"],
                 "pid": self.task.pid if self.state == RUNNING else 0}  # fmt: skip
 
-    def new_task(self) -> Task:
-        return Task(self._loop, self._reap, self._isolation, self.spec, self.root, self._on_kill, self._gate)
+    def new_task(self, spec: Mapping[str, Any] | None = None) -> Task:
+        """spec: an exec session's, where it is to run as another user or elsewhere."""
+        return Task(self._loop, self._reap, self._isolation, spec or self.spec, self.root, self._on_kill, self._gate)
 
     # Start and end.
 
@@ -75,7 +78,7 @@ class Container:
             done(f"container is in {self.state} state")
             return
         try:
-            self._log = LogWriter(self.spec["log_path"])
+            self._log = jsonfile.writer(self.spec)
         except OSError as error:
             done(f"failed to create log file {self.spec['log_path']}: {error.strerror}")
             return
@@ -207,7 +210,22 @@ class Container:
         else:
             self.signal(signal.SIGKILL)
 
+    def pause(self, paused: bool) -> None:
+        """Stop all its processes, or let them go on.  No cgroup here, so by signals."""
+        for process in self._members(processes.snapshot()):
+            processes.send(process.pid, signal.SIGSTOP if paused else signal.SIGCONT)
+        self.paused = paused
+
+    def pids(self) -> list[int]:
+        """Its processes by their numbers on this machine."""
+        return sorted(process.pid for process in self._members(processes.snapshot()))
+
     # Accounting.
+
+    def accounts(self) -> dict[str, Any]:
+        """More than the CRI wants to know."""
+        cpu, memory = self.usage()
+        return {"cpu": cpu, "memory": memory, "pids": len(self.pids()), "pid": self.task.pid}
 
     def usage(self, snapshot: dict[int, processes.Process] | None = None) -> tuple[int, int]:
         if self.state != RUNNING:

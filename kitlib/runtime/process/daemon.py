@@ -27,6 +27,7 @@ from collections.abc import Callable
 from typing import Any
 
 from kitlib.runtime.process import processes, syscalls
+from kitlib.runtime.process.beyond import BeyondCri
 from kitlib.runtime.process.connections import Connection, Refused, Reply
 from kitlib.runtime.process.containers import Container, Sandbox
 from kitlib.runtime.process.gate import Gate
@@ -41,7 +42,7 @@ _CHECK_INTERVAL = 1.0
 _PATIENCE = 3.0
 
 
-class Daemon:
+class Daemon(BeyondCri):
     def __init__(self, listener: socket.socket, path: str, state: str, *, ephemeral: bool, low_ports: str,
                  idle_seconds: float) -> None:
         self.isolation = self.discover(low_ports)

@@ -127,7 +127,7 @@ def _become(job: Job, channel: socket.socket) -> None:
         if not job.join:
             view.prepare()
         view.working_directory(cwd)
-        env[processes.MARK] = os.path.dirname(job.root)
+        env[processes.MARK] = spec["mark"]
         env |= prootview.environment(os.path.dirname(job.root))
         found = view.find(argv[0], env.get("PATH", ""), cwd)
         argv, cwd = view.command(isolation.proot, found, argv, cwd), "/"
@@ -137,7 +137,7 @@ def _become(job: Job, channel: socket.socket) -> None:
         rewrite = hostview.rewriter(job.root, spec)
         argv = hostview.arguments(argv, job.root, rewrite)
         env = {**resolver.environment(spec.get("dns") or {}), **hostview.environment(job.root, env, rewrite)}
-        env[processes.MARK] = os.path.dirname(job.root)
+        env[processes.MARK] = spec["mark"]
         cwd = hostview.working_directory(job.root, cwd)
     _enter(cwd, create=not (isolation.namespaces and spec["readonly_rootfs"]))
     if not isolation.user_namespace:

@@ -126,19 +126,24 @@ class Link:
             await self.connect()
         return await self._ask(method, params)
 
-    async def stream(self, method: str, params: dict[str, Any]) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        """A connection of its own for an exec or attach session, after its first answer.  Raises RuntimeError_."""
+    async def stream(self, method: str,
+                     params: dict[str, Any]) -> tuple[asyncio.StreamReader, asyncio.StreamWriter, int]:
+        """A connection of its own for an exec or attach session, after its first answer, and the process (of an exec).
+
+        Raises RuntimeError_.
+        """
         try:
             reader, writer = await open_connection(self.path)
             writer.write(json.dumps({"id": 0, "method": method, "params": params}).encode() + b"\n")
             line = await reader.readline()
         except OSError as error:  # a daemon that has just died; as a ConnectionError it would pass for the client's end
             raise RuntimeError_("RuntimeUnavailable", f"the runtime daemon: {error}") from error
-        answer = json.loads(line) if line else {"error": {"reason": "RuntimeUnavailable", "message": "no answer"}}
+        answer: dict[str, Any] = json.loads(line) if line else {
+            "error": {"reason": "RuntimeUnavailable", "message": "no answer"}}
         if "error" in answer:
             writer.close()
             raise RuntimeError_(**answer["error"])
-        return reader, writer
+        return reader, writer, answer["result"].get("pid", 0)
 
     async def receive(self, method: str, **params: Any) -> socket.socket:
         """A socket that the daemon made for us.  Raises RuntimeError_."""

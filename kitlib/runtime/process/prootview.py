@@ -85,7 +85,9 @@ class ProotView:
     def prepare(self) -> None:
         """Fill the container's directory."""
         os.makedirs(self.root, exist_ok=True)
-        if self._spec["layers"]:
+        if self._spec.get("rw"):  # whoever keeps what a container changes has made the copy, too
+            overlay.furnish(self.root, self._spec)
+        elif self._spec["layers"]:
             copy_tree(self._spec["layers"][0], self.root)
             overlay.furnish(self.root, self._spec)
         else:

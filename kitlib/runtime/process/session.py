@@ -12,10 +12,11 @@ _STDIN_CHUNK = 256 * 1024
 
 
 class ProcessSession:
-    """An `ExecSession` of cri.py."""
+    """An `ExecSession` of cri.py.  pid: of an exec's process, on this machine."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, pid: int = 0) -> None:
         self.exit_code: int | None = None
+        self.pid = pid
         self._reader, self._writer = reader, writer
 
     async def output(self) -> AsyncIterator[tuple[int, bytes]]:

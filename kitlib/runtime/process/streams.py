@@ -14,7 +14,7 @@ import socket
 from typing import Any
 
 from kitlib.runtime.process import processes
-from kitlib.runtime.process.containers import RUNNING, Container
+from kitlib.runtime.process.containers import CREATED, RUNNING, Container
 from kitlib.runtime.process.loop import Loop
 
 STDIN, STDOUT, STDERR, END, RESIZE, CLOSE_STDIN, KILL = 0, 1, 2, 3, 4, 5, 6
@@ -36,7 +36,9 @@ class Stream:
         self._is_exec = request["method"] == "exec"
         self._stdin: bool = request["stdin"]
         loop.reader(connection.fileno(), self._on_readable)
-        if container.state != RUNNING:
+        self._lossless = bool(request.get("lossless"))  # of an attach: a slow watcher stops the container
+        self._paused = False
+        if container.state != RUNNING and not (request.get("early") and container.state == CREATED):
             self._refuse(f"container is in {container.state} state")
         elif self._is_exec:
             self._start_exec(request)
@@ -52,7 +54,7 @@ class Stream:
         self._flush()
 
     def _start_exec(self, request: dict[str, Any]) -> None:
-        task = self._task = self._container.new_task()
+        task = self._task = self._container.new_task({**self._container.spec, **request.get("override", {})})
         self._container.execs.add(task)
 
         def on_started(error: str) -> None:
@@ -61,7 +63,7 @@ class Stream:
                 self._refuse("failed to exec in container: failed to start exec: OCI runtime exec failed: exec failed: "
                              f"unable to start container process: {error}: unknown")
             else:
-                self._reply(result={})
+                self._reply(result={"pid": task.pid})
 
         task.on_started, task.on_output, task.on_exited = on_started, self._on_output, self._on_exited
         task.on_stdin_drained = self._resume_input
@@ -89,7 +91,8 @@ class Stream:
     def _on_output(self, stream: int, data: bytes) -> None:
         self._send(frame(stream, data))
         if len(self._out) > _MUCH:
-            if self._is_exec:
+            if self._is_exec or self._lossless:
+                self._paused = True
                 self._task.pause(True)
             else:  # a slow watcher must not stop the container
                 self._close()
@@ -114,7 +117,8 @@ class Stream:
         self._loop.writer(self._connection.fileno(), None)
         if self._ending:
             self._hang_up()
-        elif self._is_exec:
+        elif self._paused:
+            self._paused = False
             self._task.pause(False)
 
     def _hang_up(self) -> None:
@@ -187,3 +191,5 @@ class Stream:
             self._task.pause(False)
         elif self._on_output in self._container.watchers:
             self._container.watchers.remove(self._on_output)
+            if self._paused:
+                self._task.pause(False)
