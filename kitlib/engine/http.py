@@ -169,7 +169,7 @@ class Connection(asyncio.Protocol):
 
     def _pay(self, data: bytes) -> None:
         """For the parser a request with `Upgrade` has no body; Docker's clients send one with it."""
-        if self._owed and self._current:
+        if data and self._owed and self._current:  # an empty piece would be the end of the body
             piece, data = data[:self._owed], data[self._owed:]
             self._owed -= len(piece)
             self._current.body.feed(piece)
