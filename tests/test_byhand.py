@@ -14,6 +14,7 @@ import pytest
 import unprivileged
 
 from kitlib.checks import boxes
+from kitlib.checks import lab02_containers as lab02
 from kitlib.runtime.byhand import limits, namespaces, refused, root, wire
 from kitlib.runtime.byhand.box import Box, BoxError, plug
 from kitlib.views.deck_containers import inits
@@ -233,6 +234,72 @@ def test_where_all_is_refused_the_steps_are_judged() -> None:
     late = ("unshare uts", "unshare user")
     assert told(*late, refused=late).own == {"user"}  # the kernel's no to the first was the learner's doing
     assert told("join web user net", refused=("join web user net",)).own == {"user", "net"}
+
+
+class AnswersOnly:
+    """A world in which there is nothing but an answer."""
+
+    def __init__(self, *given: boxes.Box) -> None:
+        reports = [{"name": box.name, "pid": 1, "steps": box.steps, "refused": box.refused, "mistakes": box.mistakes,
+                    "namespaces": OUTSIDE, "outside": OUTSIDE} for box in given]
+        self.given = reports if len(reports) > 1 else reports[0]
+
+    def answer(self, _name: str, _form: object) -> object:
+        return self.given
+
+    def note(self, _text: str) -> None:
+        pass
+
+
+USER, APP = "unshare user;map_users", "unshare user;map_users;unshare net;unshare uts;unshare ipc;loopback_up"
+OWN = "unshare mnt;unshare pid;fork"
+
+
+@pytest.mark.parametrize(("check", "steps", "hint"), [
+    (lab02.own_name, [f"{USER};unshare uts;hostname web"], None),
+    (lab02.own_name, ["unshare uts;hostname web"], "So it comes first"),
+    (lab02.own_name, ["unshare uts;unshare user;map_users;hostname web"], "came too late"),
+    (lab02.own_name, [f"{USER};unshare net"], "page 67 puts last"),
+    (lab02.own_name, [f"{USER};unshare uts;hostname box"], "begins as a copy"),
+    (lab02.own_name, ["unshare user;unshare uts;hostname web"], "writes who is who"),
+    (lab02.process_one, [f"{USER};unshare pid;fork;unshare mnt;mount_proc"], None),
+    (lab02.process_one, [f"{USER};unshare pid;unshare mnt;mount_proc"], "next child"),
+    (lab02.process_one, [f"{USER};unshare pid;fork;unshare mnt"], "ps believes the files"),
+    (lab02.process_one, [f"{USER};unshare mnt;mount_proc"], "counts for children only"),
+    (lab02.new_root, [f"{USER};unshare mnt;new_root;pivot_root"], None),
+    (lab02.new_root, [f"{USER};unshare mnt;new_root;chroot"], "where paths begin"),
+    (lab02.new_root, [f"{USER};unshare mnt;new_root"], "Building a house"),
+    (lab02.new_root, [f"{USER};unshare mnt;pivot_root"], "then the box has to go there"),
+    (lab02.new_root, [f"{USER};new_root;pivot_root"], "Where nobody else sees it"),
+    (lab02.pod_by_hand, [f"{APP};{OWN}", f"join app user net uts ipc;{OWN}"], None),
+    (lab02.pod_by_hand, [f"{APP};{OWN}", f"join app user uts ipc;unshare net;{OWN}"], "Two new namespaces are two"),
+    (lab02.pod_by_hand, [f"{APP};{OWN}", f"join app user net uts;{OWN}"], "is still in the machine's"),
+    (lab02.pod_by_hand, [f"{APP};{OWN}", "join app user net uts ipc mnt;unshare pid;fork"], "share volumes, not files"),
+    (lab02.pod_by_hand, [f"{APP};unshare mnt", "join app user net uts ipc;unshare mnt"], "the Pod asks for more"),
+    (lab02.pod_by_hand, [f"{APP};unshare mnt;unshare pid", f"join app user net uts ipc;{OWN}"], "next child"),
+    (lab02.pod_by_hand, [f"{APP.removesuffix(';loopback_up')};{OWN}", f"join app user net uts ipc;{OWN}"], "is down"),
+    (lab02.pod_by_hand, [f"{APP};{OWN}"], "a name of its own"),
+])  # fmt: skip
+def test_mistakes_get_their_hints_where_all_is_refused(check, steps: list[str], hint: str | None) -> None:
+    given = [told(*line.split(";"), refused=tuple(line.split(";"))) for line in steps]
+    for box, name in zip(given, ("app", "helper"), strict=False):
+        box.name = name
+    world = AnswersOnly(*given)
+    if check is lab02.pod_by_hand and len(given) == 1:
+        world.given = [world.given]
+    if hint is None:
+        check(world)
+    else:
+        with pytest.raises(boxes.Wrong) as wrong:
+            check(world)
+        assert hint in f"{wrong.value} {wrong.value.help}"
+
+
+def test_a_box_that_has_ended_is_told_from_one_that_never_was() -> None:
+    world = AnswersOnly(told("unshare user", "map_users", "unshare uts", "hostname web"))
+    world.given["namespaces"] = dict.fromkeys(OUTSIDE, 1 << 40)
+    with pytest.raises(boxes.Wrong, match="not there any more"):
+        lab02.own_name(world)
 
 
 def test_the_picture_says_in_words_who_shares_what() -> None:

@@ -337,7 +337,7 @@ def system_container(world: World) -> None:
                     "both services and looks after them.", expected=1, actual=len(found["spec"]["containers"]))
     before = restarts(found)
     for service in SERVICES:
-        number = world.eventually(lambda service=service: _number(world, service))  # type: ignore[misc]
+        number = world.eventually(lambda service=service: _number(world, service), within=3.0)  # type: ignore[misc]
         if not number:
             raise Wrong(f"the service {service} does not run", "A service in the foreground lets nothing after it "
                         "begin: each one needs an `&`, and process 1 a `wait` at the end.", expected=SERVICES)

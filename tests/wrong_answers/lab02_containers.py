@@ -15,7 +15,6 @@ def signal(case: str, right: str, said: str) -> str:
     return but("predict_signals", (f'"{case}": "{right}"', f'"{case}": "{said}"'))
 
 
-RESOURCES = "    resources: {limits: {memory: 64Mi}}"
 FORWARDS = "signal.signal(signal.SIGTERM, lambda number, frame: os.kill(child, number))"
 LOOP = """while True:
     pid, status = os.wait()
@@ -33,7 +32,6 @@ WRONG = {
         "ps looks at files": (effect("ps shows three processes", "pid", "mnt"), "who is number 1"),
         "ports are the processes'": (
             effect("two servers listen on port 80, in peace", "net", "pid"), "free or taken per network"),
-        "root is root": (effect("id says root, and nobody is afraid", "user", "uts"), "users are mapped"),
     },
     "own_name": {
         "renamed too early": (
@@ -43,9 +41,6 @@ WRONG = {
         "no name given": (but("own_name", ('web.hostname("web")', "")), "begins as a copy"),
         "no user namespace": (
             but("own_name", ('web.unshare("user")\nweb.map_users()\n', "")), "So it comes first"),
-        "the namespace of the network": (
-            but("own_name", ('web.unshare("uts")\nweb.hostname("web")', 'web.unshare("net")')),
-            "that page 67 puts last"),
     },
     "process_one": {
         "nobody was born": (but("process_one", ("alone.fork()\n", "")), "gives a new process list to the"),
@@ -58,7 +53,6 @@ WRONG = {
         "chroot": (but("new_root", ("pivot_root", "chroot")), "chroot only says where paths begin"),
         "built, and not moved in": (but("new_root", ("cage.pivot_root()", "")), "Building a house"),
         "in the machine's mounts": (but("new_root", ('cage.unshare("mnt")\n', "")), "Where nobody else sees it"),
-        "another note": (but("new_root", ('{"/etc/motd": "made by hand"}', '{"/etc/motd": "hello"}')), "who comes in"),
         "no note": (but("new_root", ('{"/etc/motd": "made by hand"}', "{}")), "it has not brought along"),
     },
     "pod_by_hand": {
@@ -73,15 +67,10 @@ WRONG = {
             but("pod_by_hand", ('"uts", "ipc")\nhelper.unshare("mnt", "pid")',
                                 '"uts", "ipc", "mnt")\nhelper.unshare("pid")')), "share volumes, not files"),
         "lo is down": (but("pod_by_hand", ("app.loopback_up()\n", "")), "its only interface is down"),
-        "one list of processes": (
-            but("pod_by_hand", ('app.unshare("mnt", "pid")\napp.fork()', 'app.unshare("mnt")'),
-                ('helper.unshare("mnt", "pid")\nhelper.fork()', 'helper.unshare("mnt")')),
-            "unless the Pod asks for more"),
     },
     "limits": {
         "requests are not limits": (but("limits", ("{limits: {memory", "{requests: {memory")), "sets aside"),
         "64 thousandths of a byte": (but("limits", ("memory: 64Mi", "memory: 64m")), "a thousandth"),
-        "no limit": (but("limits", (RESOURCES, "")), "kubectl explain"),
         "one sees what one gets": (
             but("limits", ("int(seen.split()[1]) // 1024", "64")), "A limit is no namespace"),
         "kilobytes": (but("limits", ("// 1024", "* 1")), "counts in kB"),
@@ -95,8 +84,6 @@ WRONG = {
             signal("TERM to process 1, a shell that waits for sleep", "nothing", "it ends"), "pass signals on"),
         "KILL always kills": (
             signal("KILL to process 1, from inside the container", "nothing", "it ends"), "from its own children"),
-        "KILL never kills": (
-            signal("KILL to process 1, from outside", "it ends", "nothing"), "21734"),
     },
     "forward": {
         "the wrapper stays": (but("forward", ("exec sh /app", "sh /app"), ("till.sh\"]", "till.sh; echo bye\"]")),
@@ -116,8 +103,6 @@ WRONG = {
                          "go on waiting"),
         "all is well, always": (but("init", ("sys.exit(code if code >= 0 else 128 - code)", "sys.exit(0)")),
                                 "Whoever started the container asks"),
-        "no init at all": (but("init", ("[python3, /init/init.py, sh, /init/house.sh]", "[sh, /init/house.sh]")),
-                           "the program is the init's first child"),
     },
     "system_container": {
         "one after the other": (
