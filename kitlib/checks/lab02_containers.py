@@ -302,7 +302,8 @@ def init(world: World) -> None:
                     actual=container(found, "main").get("command"))
     ready(world, "house")
     if not world.eventually(lambda: _household(world)[0] >= ORPHANS, within=8.0):
-        raise Wrong("the program in house has not begun, or leaves no orphans", "`kubectl logs house` has what init.py says, if anything.")
+        raise Wrong("the program in house has not begun, or leaves no orphans",
+                    "`kubectl logs house` has what init.py says, if anything.")
     if not world.eventually(lambda: _household(world)[1] <= 2, within=2.0):  # one may just have died
         raise Wrong("there are zombies in the house", "An orphan is left to process 1, and when it dies somebody has "
                     "to take note: `os.wait()`, for *any* child, again and again. Who waits for one only, waits for "
