@@ -160,8 +160,11 @@ def test_run_has_no_network_if_none_is_wanted(home: Path) -> None:
             with tarfile.open(fileobj=tar.extractfile(layers[-1])) as files:
                 return (files.extractfile("said") or io.BytesIO()).read()
 
+    def answer() -> None:
+        listening.accept()[0].close()
+
     with listening:
-        threading.Thread(target=lambda: listening.accept()[0].close(), daemon=True).start()
+        threading.Thread(target=answer, daemon=True).start()
         if strongest() == "overlay":
             assert said(network_mode="none") == b"no\n"
         assert said() == b"yes\n"
