@@ -42,6 +42,7 @@ _WHERE = {
     "pause": "kitlib.cluster.notebook",
     "plug": "kitlib.book.boxes",
     "policy": "kitlib.book.policy",
+    "project": "kitlib.book.build",
     "reach": "kitlib.book.policy",
     "resume": "kitlib.cluster.notebook",
     "rules": "kitlib.book.session",

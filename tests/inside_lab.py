@@ -14,8 +14,8 @@ import pytest
 from kitlib.book import files
 from kitlib.checks.framework import load
 
-STEMS = ("lab02_containers", "lab07_declarative_api", "lab08_pods", "lab09_replicaset_flow", "lab12_config_storage",
-         "lab14_services", "lab15_ingress", "lab16_network_policy", "lab17_zero_downtime")
+STEMS = ("lab02_containers", "lab04_buildkit", "lab07_declarative_api", "lab08_pods", "lab09_replicaset_flow",
+         "lab12_config_storage", "lab14_services", "lab15_ingress", "lab16_network_policy", "lab17_zero_downtime")
 
 
 @pytest.mark.parametrize("stem", STEMS)

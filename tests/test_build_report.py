@@ -117,6 +117,6 @@ def test_a_job_builds_in_a_place_of_its_own_and_finds_what_is_hidden(tmp_path: P
     leaky, clean, missing, wrong = json.loads(done.stdout)
     assert {"config", "layer 2 /t", "layer 3 /u"} <= set(leaky["found"]["s3cret-7"])
     assert clean["found"] == {"s3cret-7": []}
-    assert clean["tree"]["n"] == 2
+    assert clean["tree"]["n"] == [2, 0, 0, 0o644]
     assert "'t': not found in the build context" in missing["error"]["text"]
     assert (wrong["error"]["kind"], wrong["error"]["line"]) == ("dockerfile", 2)

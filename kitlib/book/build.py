@@ -1,8 +1,9 @@
-"""Builds in a notebook: `kit.build`, with a picture that is alive while it goes on, and `kit.compare_builds`.
+"""Builds in a notebook: `kit.build`, with a picture that is alive while it goes on.
 
     built = kit.build("shop")                      shop/Dockerfile, with shop/ as its context
     built = kit.build("shop", '''FROM busybox …''', tag="kit/shop", target="test", secrets={"token": "s3cret"})
     built["RUN make"].how                          "ran", "cached", …
+    kit.project("shop")                            one of the book's small projects, as a directory
     kit.compare_builds(first, second)              which instruction broke the cache, and why
 """
 
@@ -109,6 +110,22 @@ def build(context: str | Path = ".", dockerfile: str | Path | None = None, *, ta
     for warning in built.plan.warnings:
         print(warning)
     return figure
+
+
+def project(name: str, place: str | Path = "") -> None:
+    """One of the small projects (toolchain, shop, invoice) as a directory; one that is there is as new again."""
+    from kitlib.images.samples import PROJECTS, put
+
+    if name not in PROJECTS:
+        raise UsageError(f"there is no project {name!r}: there are {', '.join(PROJECTS)}.")
+    directory = Path(place or name)
+    known = directory.is_dir()
+    put(directory, PROJECTS[name])
+    if known:
+        print(f"{directory}/ is as new again")
+        return
+    for path, text in sorted(PROJECTS[name].items()):
+        print(f"{directory / path}  {len(text.encode())} bytes")
 
 
 def compare_builds(first: BuildFigure, second: BuildFigure) -> ComparedFigure:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -45,8 +46,11 @@ def publish(stem: str) -> int:
         cluster = EmbeddedCluster(ClusterDir("book", Path(home)))
         cluster.start(Settings(nodes=3, ephemeral=True, parent_pid=os.getpid()))
         try:
-            done = execute(files.solution(stem), env={"KUBECONFIG": str(cluster.kubeconfig), "KIT_HOME": home,
-                                                      "KIT_ENGINE": "embedded"},
+            copy = Path(home) / stem / f"{stem}.ipynb"  # a desk of its own: what cells write lands beside the notebook
+            copy.parent.mkdir()
+            shutil.copyfile(files.solution(stem), copy)
+            env = {"KUBECONFIG": str(cluster.kubeconfig), "KIT_HOME": home, "KIT_ENGINE": "embedded"}
+            done = execute(copy, env=env,
                            progress=lambda at, total: print(f"\r{stem}: cell {at} of {total}", end="", flush=True))
         finally:
             cluster.delete()

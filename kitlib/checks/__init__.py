@@ -9,6 +9,7 @@ untrusted submission.
     wrong.py       a wrong answer and its hint
     world.py       what a check can look at
     engine.py      images and containers, as a check sees them
+    builds.py      a learner's Dockerfile, built and measured by the check itself
     answers.py     how an answer gets into the cluster and out of it again
     run.py         runs a lab's checks in order and turns whatever happens into results
 """

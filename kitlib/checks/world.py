@@ -8,8 +8,9 @@ was luck.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import parse_qsl
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Object = dict[str, Any]
 Objects = list[Object]  # the class below has a method of the name `list`
+Confine = Callable[[Sequence[str], Path], list[str]]
 STABLE_SECONDS = 0.05
 POLL_SECONDS = 0.02
 
@@ -33,12 +35,14 @@ class World:
     """client: kitlib.client.Client with an administrator's rights.  namespace: the lab's.
 
     patience: seconds that `eventually` waits unless told otherwise.  engine: where the container engine is, as in
-    DOCKER_HOST, for chapters that have one (ENGINE = True in their module).
+    DOCKER_HOST, for chapters that have one (ENGINE = True in their module).  confined: makes the command line of a
+    process that runs what a learner wrote a confined one, with one directory that it may write to (`builds.py`).
     """
 
     def __init__(self, client: Any, namespace: str, *, backend: str = "embedded", patience: float = 5.0,
-                 engine: str = "") -> None:
+                 engine: str = "", confined: Confine = lambda argv, work: list(argv)) -> None:
         self.client, self.namespace, self.backend, self.patience = client, namespace, backend, patience
+        self.confined = confined
         self._engine_host = engine
         self.log: list[str] = []
         self.evidence: dict[str, Any] = {}

@@ -19,6 +19,7 @@ import shutil
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +78,8 @@ class Run:
         kernel = None
         try:
             kernel = self._kernel(cluster, desk, engine)
-            world = World(cluster.client("kit-grade"), self.lab.namespace, engine=engine.host if engine else "")
+            world = World(cluster.client("kit-grade"), self.lab.namespace, engine=engine.host if engine else "",
+                          confined=self._confined)
             self._run_cells(cells, kernel, world)
         finally:
             if kernel:
@@ -112,6 +114,10 @@ class Run:
         kernel = Kernel(desk, env, confined)
         kernel.start()
         return kernel
+
+    def _confined(self, argv: Sequence[str], work: Path) -> list[str]:
+        """The command line of a check that has to run what a learner wrote."""
+        return confine.command(confine.strongest(), argv, work=work, hide=self._hide(), seconds=120)
 
     def _run_cells(self, cells: tuple[Cell, ...], kernel: Kernel, world: World) -> None:
         replay: list[Cell] = []  # our own cells, for a kernel that had to be replaced

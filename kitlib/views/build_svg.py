@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 from kitlib.images.build.report import Report, StepReport
 from kitlib.views import theme
-from kitlib.views.build_text import describe, headline, note, seconds, size
+from kitlib.views.build_text import begun, describe, headline, note, seconds, size
 
 WIDTH = 980
 _MARGIN, _BOX, _LOW, _SPACE = 20, 46, 28, 20  # heights of a step, of one that says its name only, and between them
@@ -50,10 +50,11 @@ def render(report: Report, title: str = "") -> str:
     parts += [_arrow(places[need], places[step.number], faint=step.how == "skipped")
               for step in report.steps for need in step.needs]
     parts += [_step(step, places[step.number]) for step in report.steps]
-    rows = [step for step in report.steps if step.kind not in ("from", "note")]
-    parts += _timeline(report, rows, below)
-    return theme.svg(WIDTH, below + 40 + _ROW * len(rows), "".join(parts), title=title or "Build graph",
-                     description=describe(report))
+    rows = [step for step in report.steps if step.kind not in ("from", "note")] if begun(report) else []
+    if rows:
+        parts += _timeline(report, rows, below)
+        below += 40 + _ROW * len(rows)
+    return theme.svg(WIDTH, below, "".join(parts), title=title or "Build graph", description=describe(report))
 
 
 class Place(NamedTuple):

@@ -42,13 +42,18 @@ def bar(report: Report, step: StepReport) -> str:
     return (" " * begin + "█" * min(length, BARS - begin)).ljust(BARS)
 
 
+def begun(report: Report) -> bool:
+    return any(step.worked or step.how == "cached" for step in report.steps)
+
+
 def headline(report: Report) -> str:
     """One sentence about the whole."""
     ran, cached = len(report.ran()), len(report.cached())
-    parts = [f"{ran} step{'s' * (ran != 1)} ran, {cached} came out of the cache"]
     left_out = [step for step in report.steps if step.how == "skipped"]
-    if left_out:
-        parts.append(f"{len(left_out)} not needed")
+    needless = [f"{len(left_out)} not needed"] if left_out else []
+    if not begun(report):
+        return "; ".join([f"{sum(step.how == 'waiting' for step in report.steps)} steps to be carried out", *needless])
+    parts = [f"{ran} step{'s' * (ran != 1)} ran, {cached} came out of the cache", *needless]
     parts.append(f"{seconds(report.seconds)} in all")
     if report.work > report.seconds * 1.15:
         parts.append(f"{seconds(report.work)} of work, side by side")

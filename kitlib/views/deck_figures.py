@@ -12,6 +12,7 @@ from typing import Any
 from kitlib.trace.flow import Flow, build
 from kitlib.trace.record import Record
 from kitlib.views import (
+    deck_build,
     deck_containers,
     deck_declarative,
     deck_ingress,
@@ -72,6 +73,7 @@ def flow(until: str = "99") -> str:
 
 
 FIGURES: dict[str, Callable[..., str]] = {"flow": flow, "life": pod_stories.life, "pod": pod_stories.pod,
+                                        "build": deck_build.build,
                                         "merge": deck_declarative.menu, "owners": deck_declarative.board,
                                         "reach": deck_storage.heard, "storage": deck_storage.claims,
                                         "passage": deck_ingress.passage,

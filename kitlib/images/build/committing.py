@@ -77,9 +77,12 @@ def _chain(plan: Plan, number: int) -> list[Step]:
     return steps[::-1]
 
 
-def epoch() -> float | None:
-    """SOURCE_DATE_EPOCH: the one time that everything in the image has (reproducible-builds.org)."""
-    text = os.environ.get("SOURCE_DATE_EPOCH", "")
+def epoch(args: Mapping[str, str]) -> float | None:
+    """SOURCE_DATE_EPOCH (--build-arg, or the environment's): the time of all that a build makes.
+
+    Source: reproducible-builds.org/specs/source-date-epoch; moby/buildkit, docs/build-repro.md.
+    """
+    text = args.get("SOURCE_DATE_EPOCH") or os.environ.get("SOURCE_DATE_EPOCH", "")
     return float(text) if text.isdigit() else None
 
 

@@ -12,18 +12,23 @@ from __future__ import annotations
 
 import json
 import os
+import posixpath
 import sys
+import tarfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from kitlib.images import base
+from kitlib.images import base, compression
 from kitlib.images.build.build import Builder, BuildError, Built, Event, Settings
 from kitlib.images.build.dockerfile import DockerfileError, parse
 from kitlib.images.build.isolation import strongest
 from kitlib.images.build.plan import plan
 from kitlib.images.build.report import Report, Watch
 from kitlib.images.errors import ImageError
+from kitlib.images.layer import OPAQUE, PREFIX, clean
+from kitlib.images.reference import parse as parse_reference
+from kitlib.images.samples import put
 from kitlib.images.store import ImageStore, StoredImage
 
 
@@ -55,27 +60,18 @@ def make(store: ImageStore, context: Path, text: str, settings: Settings, names:
     return built, watch.finished(built, strongest())
 
 
-def put(context: Path, files: Mapping[str, str]) -> None:
-    """Small text files below a directory.  Raises ImageError for a path that leaves it."""
-    for name, text in files.items():
-        place = context / name
-        if os.path.isabs(name) or ".." in Path(name).parts:
-            raise ImageError(f"{name!r} is no path inside of a build context")
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_text(text)
-
-
 def run(job: Mapping[str, Any], place: Path) -> Iterator[dict[str, Any]]:
     """The results of a job's builds, in order.
 
-    job: {"builds": [{"dockerfile", "files": {path: text, or null to remove it}, "target", "args", "secrets",
-    "no_cache", "find": [text, …]}, …]}; files change the one context from build to build.  A result has either
-    "report", "config" (the image's), "tree" (path → bytes of its files) and "found" (text → places), or "error"
-    {"kind", "text", "line", "column", "output"}.
+    job: {"builds": [{"dockerfile", "context": name, "files": {path: text, or null to remove it}, "target", "args",
+    "secrets", "tag", "no_cache", "find": [text, …]}, …]}; the files of a context change from build to build.  A result
+    has either "report", "config" (the image's), "tree" (path → bytes, uid, gid, mode of what a container sees) and
+    "found" (text → places), or "error": {"kind": dockerfile, step or image, "text", "line", "column", "output"}.
     """
-    store, context = ImageStore(place / "images" / "oci"), place / "context"
-    context.mkdir(parents=True)
+    store = ImageStore(place / "images" / "oci")
     for each in job["builds"]:
+        context = place / "contexts" / each.get("context", "context")
+        context.mkdir(parents=True, exist_ok=True)
         files = each.get("files", {})
         put(context, {name: text for name, text in files.items() if text is not None})
         for name in (name for name, text in files.items() if text is None):
@@ -86,45 +82,56 @@ def run(job: Mapping[str, Any], place: Path) -> Iterator[dict[str, Any]]:
 def _one(store: ImageStore, context: Path, each: Mapping[str, Any]) -> dict[str, Any]:
     secrets = {name: text.encode() for name, text in each.get("secrets", {}).items()}
     settings = Settings(each.get("args", {}), each.get("target", ""), {}, secrets, each.get("no_cache", False))
+    tag = parse_reference(each.get("tag", ""))
     watches: list[Watch] = []
     try:
-        built, report = make(store, context, each["dockerfile"], settings, started=watches.append)
+        built, report = make(store, context, each["dockerfile"], settings, [str(tag)] if tag else (),
+                             started=watches.append)
+        return {"report": report.json(), "config": built.image.config, "tree": visible(store, built.image),
+                "found": {text: traces(store, built.image, text) for text in each.get("find", ())}}
     except DockerfileError as error:
-        return {"error": {"kind": "dockerfile", "text": str(error), "line": error.place.line,
+        return {"error": {"kind": "dockerfile", "text": error.sentence, "line": error.place.line,
                           "column": error.place.column, "output": ""}}
     except BuildError as error:
         output = next((s.output for s in watches[0].broken().steps if s.number == error.step.number), "")
-        return {"error": {"kind": "step", "text": error.why, "line": error.step.line, "column": 1, "output": output,
-                          "title": error.step.title}}
+        return {"error": {"kind": "step", "text": error.why, "line": error.step.line, "column": 1, "output": output}}
     except ImageError as error:
-        return {"error": {"kind": "image", "text": str(error), "line": 0, "column": 0, "output": ""}}
-    return {"report": report.json(), "config": built.image.config, "tree": _tree(store.flat(built.image)),
-            "found": {text: traces(store, built.image, text) for text in each.get("find", ())}}
+        return {"error": {"kind": "image", "text": str(error), "line": 1, "column": 1, "output": ""}}
 
 
-def _tree(root: Path) -> dict[str, int]:
-    return {str(path.relative_to(root)): path.lstat().st_size for path in sorted(root.rglob("*"))
-            if not path.is_dir() or path.is_symlink()}
-
-
-def traces(store: ImageStore, image: StoredImage, text: str) -> list[str]:
-    """Where in an image a text stands: "history N", "config", "layer N PATH" (also where a later layer hides it)."""
-    import tarfile
-
-    from kitlib.images import compression
-
-    wanted = text.encode()
-    config = image.config
-    found = [f"history {i}" for i, line in enumerate(config.get("history") or (), 1) if text in json.dumps(line)]
-    if text in json.dumps({name: part for name, part in config.items() if name != "history"}):
-        found.append("config")
+def members(store: ImageStore, image: StoredImage) -> Iterator[tuple[int, str, tarfile.TarInfo, tarfile.TarFile]]:
+    """(number of its layer, path without a leading slash, entry, its tar) of all that is in an image, lowest first."""
     for number, layer in enumerate(image.layers, 1):
         with open(store.blob(layer.digest), "rb") as blob, \
                 tarfile.open(fileobj=compression.plain(blob), mode="r|") as tar:
             for member in tar:
-                file = tar.extractfile(member) if member.isreg() else None
-                if wanted in (file.read() if file else b"") or text in member.name + member.linkname:
-                    found.append(f"layer {number} /{member.name}")
+                yield number, clean(member.name), member, tar
+
+
+def visible(store: ImageStore, image: StoredImage) -> dict[str, tuple[int, int, int, int]]:
+    """What a container of the image sees: path → bytes, uid, gid, mode."""
+    tree: dict[str, tuple[int, int, int, int]] = {}
+    for _, path, member, _ in members(store, image):
+        directory, name = posixpath.split(path)
+        if name.startswith(PREFIX):
+            hidden = directory if name == OPAQUE else posixpath.join(directory, name.removeprefix(PREFIX))
+            for gone in [each for each in tree if each.startswith(f"{hidden}/") or each == hidden != directory]:
+                del tree[gone]
+        else:
+            tree[path] = (member.size, member.uid, member.gid, member.mode & 0o7777)
+    return tree
+
+
+def traces(store: ImageStore, image: StoredImage, text: str) -> list[str]:
+    """Where in an image a text stands: "history N", "config", "layer N /PATH" (also where a later layer hides it)."""
+    wanted, config = text.encode(), image.config
+    found = [f"history {i}" for i, line in enumerate(config.get("history") or (), 1) if text in json.dumps(line)]
+    if text in json.dumps({name: part for name, part in config.items() if name != "history"}):
+        found.append("config")
+    for number, path, member, tar in members(store, image):
+        file = tar.extractfile(member) if member.isreg() else None
+        if text in path + member.linkname or (file is not None and wanted in file.read()):
+            found.append(f"layer {number} /{path}")
     return found
 
 

@@ -246,18 +246,20 @@ class Making:
             why = f'process "{" ".join(operation.argv)}" did not complete successfully: exit code: {code}'
             raise BuildError(self._settings.file, step, why, code)
         lost = tuple(path.strip("/") + "/" for path in operation.forgotten)
-        entries = [_clamped(entry) for entry in space.entries(program) if not entry.path.startswith(lost)]
+        limit = epoch(self._settings.args)
+        entries = [_clamped(entry, limit) for entry in space.entries(program) if not entry.path.startswith(lost)]
         return entries if os.geteuid() == 0 else owned(entries, Merged(trees), (user.uid, user.gid),
                                                           space.chowned(entries))
 
     def _write(self, entries: list[Entry], began: float) -> Result:
-        created = epoch() if epoch() is not None else began
+        given = epoch(self._settings.args)
+        created = began if given is None else given
         if not entries:
-            return Result(None, "", created or 0.0, time.time() - began)
+            return Result(None, "", created, time.time() - began)
         with self._store.incoming() as blob:
             write_layer(entries, blob)  # type: ignore[arg-type]
             layer = blob.keep(OCI_LAYER)
-        return Result(layer, layer.digest, created or 0.0, time.time() - began)
+        return Result(layer, layer.digest, created, time.time() - began)
 
 
 def _clear_abandoned(place: Path) -> None:
@@ -285,6 +287,5 @@ def _made_directories(path: str, tree: Merged, whose: tuple[int, int]) -> list[E
     return files.with_parents(found, tree)
 
 
-def _clamped(entry: Entry) -> Entry:
-    limit = epoch()
+def _clamped(entry: Entry, limit: float | None) -> Entry:
     return entry if limit is None or entry.mtime <= limit else dataclasses.replace(entry, mtime=int(limit))

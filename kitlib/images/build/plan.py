@@ -141,7 +141,7 @@ class Planner:
                 self.step(self.stages[-1], instruction)
         if not self.stages:
             raise DockerfileError(self.dockerfile.instructions[-1].place, "the file has no FROM", self.file)
-        unused = sorted(set(self.given) - self.used - set(PROXIES) - set(self.predefined))
+        unused = sorted(set(self.given) - self.used - {*PROXIES, *self.predefined, "SOURCE_DATE_EPOCH"})
         warnings = (f"[Warning] One or more build-args {unused} were not consumed",) if unused else ()
         stage = self._target(target)
         for number, (name, value) in enumerate(sorted(labels.items()), len(self.dockerfile.instructions) + 1):

@@ -88,13 +88,14 @@ class Report:
     def blame(self, number: int) -> int:
         """Because of which step this one could not be taken from the cache: itself, or one that it stands on."""
         by_number = {each.number: each for each in self.steps}
-        at = by_number[number]
-        while at.why == INHERITED:
-            above = [by_number[n] for n in at.needs if by_number[n].how == "ran"]
-            if not above:
-                break
-            at = above[0]
-        return at.number
+        waiting = [number]
+        while waiting:
+            at = by_number[waiting.pop()]
+            if at.how == "ran" and at.why != INHERITED:
+                return at.number
+            if at.how in ("ran", "noted"):  # what is noted hands on what it stands on
+                waiting += reversed(at.needs)
+        return number
 
     def stands_on(self, number: int) -> set[int]:
         """All steps before it in the graph, itself not."""
