@@ -65,7 +65,7 @@ def pair(world: World, answer: str) -> tuple[Box, Box]:
 def of(world: World, report: Mapping[str, Any]) -> Box:
     found = judged(report)
     apart = any(number != report["outside"].get(kind) for kind, number in report["namespaces"].items())
-    pid = _find(report["namespaces"]) if apart else None
+    pid = _find(report["namespaces"], report["outside"]) if apart else None
     if pid is None:
         if apart:
             raise Wrong(f"the box {found.name} is not there any more", "It ends with the notebook's kernel, or when a "
@@ -103,15 +103,23 @@ def judged(report: Mapping[str, Any]) -> Box:
     return found
 
 
-def _find(wanted: Mapping[str, int]) -> int | None:
-    """The oldest living process in exactly these namespaces.  (Its number here may be another one than there.)"""
+def _find(wanted: Mapping[str, int], outside: Mapping[str, int]) -> int | None:
+    """The oldest living process in these namespaces.  (Its number here may be another one than there.)
+
+    If none is in exactly these: one that has what was the box's own, and has got more since.
+    """
+    own = {kind: number for kind, number in wanted.items() if number != outside.get(kind)}
+    later = None
     for pid in sorted(int(name) for name in os.listdir("/proc") if name.isdigit()):
         try:
-            if namespaces.of(pid) == wanted:
-                return pid
+            found = namespaces.of(pid)
         except OSError:  # it ended meanwhile, or it is somebody else's
             continue
-    return None
+        if found == wanted:
+            return pid
+        if later is None and own.items() <= found.items():
+            later = pid
+    return later
 
 
 def _measure(found: Box, pid: int, report: Mapping[str, Any]) -> None:

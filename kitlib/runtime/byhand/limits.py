@@ -5,6 +5,9 @@
     processes   pids/kit-web/pids.max                         kit-web/pids.max
     processor   cpu/kit-web/cpu.cfs_quota_us (per 100 ms)     kit-web/cpu.max
 
+Root makes its groups at the top.  With version 2 an ordinary user of a machine with systemd owns a part of the tree,
+and makes them beside the group that the notebook is in.
+
 A limit is no namespace: it does not change what a process *sees*.  `free` in a container still tells of the machine.
 
 Source: the kernel's admin-guide/cgroup-v2.rst and cgroup-v1/memory.rst; sched-bwc.rst.
@@ -12,6 +15,7 @@ Source: the kernel's admin-guide/cgroup-v2.rst and cgroup-v1/memory.rst; sched-b
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from pathlib import Path
@@ -45,6 +49,13 @@ def settings(memory: int = 0, pids: int = 0, cpu: float = 0, *, unified: bool) -
     return found
 
 
+def beside_us(text: str = "") -> str:
+    """The group above our own, in version 2's tree: "" at the top.  text: of /proc/self/cgroup, else it is read."""
+    lines = (text or Path("/proc/self/cgroup").read_text()).splitlines()
+    own = next((line.removeprefix("0::") for line in lines if line.startswith("0::")), "/")
+    return os.path.dirname(own).rstrip("/")
+
+
 class Group:
     """One cgroup: in version 1 a directory in every tree that a limit is asked of.
 
@@ -52,11 +63,15 @@ class Group:
     """
 
     def __init__(self, name: str, mount: str = cgroups.MOUNT) -> None:
-        self.name, self._mount = f"/{name}", mount
+        self._mount = mount
         self.unified = os.path.exists(f"{mount}/cgroup.controllers")
+        self._base = beside_us() if self.unified and os.geteuid() else ""
+        self.name = f"{self._base}/{name}"
         self.files: dict[str, str] = {}  # path → text, as written
 
     def limit(self, *, memory: int = 0, pids: int = 0, cpu: float = 0) -> None:
+        if self.unified:
+            self._switch_on()
         for tree, file, text in settings(memory, pids, cpu, unified=self.unified):
             place = self._place(tree)
             place.mkdir(exist_ok=True)
@@ -76,6 +91,13 @@ class Group:
 
     def remove(self) -> None:
         cgroups.remove(self.name, parents=False)
+
+    def _switch_on(self) -> None:
+        """Version 2: a group has the files of those controllers that the one above passes on."""
+        above = Path(f"{self._mount}{self._base}/cgroup.subtree_control")
+        for controller in ("memory", "pids", "cpu"):
+            with contextlib.suppress(OSError):  # it is on already, or it is not for us to say
+                above.write_text(f"+{controller}")
 
     def _place(self, tree: str) -> Path:
         return Path(self._mount + ("" if self.unified else f"/{tree}") + self.name)

@@ -66,6 +66,8 @@ def explain(step: str, number: int) -> str:
     if number in (errno.EPERM, errno.EACCES, errno.EROFS) and step.startswith("limit"):
         return (f"{said}. Cgroups are root's here. On a desktop with systemd, `systemd-run --user --scope -p "
                 "MemoryMax=32M …` asks the one who may.")
+    if number == errno.ENOENT and step.startswith("limit"):
+        return f"{said}. This resource is not counted here: cgroup.subtree_control of the group above does not name it."
     return f"{said}. {_without_admin()}" if number == errno.EPERM else f"{said}."
 
 
