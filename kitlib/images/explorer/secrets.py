@@ -12,27 +12,37 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 SMALL = 64 * 1024
+_KEPT_AS = r"(\.(txt|key|pem|json|ya?ml|env|ini|cfg|conf|properties|toml|xml))?"
 _NAMES = (
     (re.compile(r"(^|/)id_(rsa|dsa|ecdsa|ed25519)$"), "the name of a private SSH key"),
     (re.compile(r"(^|/)\.env(\.\w+)?$"), "a file with settings of an application"),
     (re.compile(r"(^|/)\.(netrc|npmrc|pypirc|pgpass|git-credentials|dockercfg)$"), "a file with credentials"),
-    (re.compile(r"(^|/)\.(docker/config\.json|aws/credentials|kube/config)$"), "a file with credentials"),
-    (re.compile(r"(^|/)[^/]*(password|passwd|secret|token|credential)s?(\.\w+)?$", re.IGNORECASE), "its name says so"),
-    (re.compile(r"(^|/)kubeconfig$"), "a file with credentials"))
-_CONTENTS = (
-    (re.compile(rb"-----BEGIN (?:[A-Z]+ )*PRIVATE KEY-----"), "a private key"),
-    (re.compile(rb"\bAKIA[0-9A-Z]{16}\b"), "an AWS access key"),
-    (re.compile(rb"\bgh[pousr]_[A-Za-z0-9]{36}\b"), "a GitHub token"),
-    (re.compile(rb"(?im)^\s*[\w.-]*(?:password|passwd|secret|api_?key|token)[\w.-]*\s*[=:]\s*\S{4,}"),
-     "a line that sets a password or token"))
+    (re.compile(r"(^|/)(\.docker/config\.json|\.aws/credentials|\.kube/config|kubeconfig)$"),
+     "a file with credentials"),
+    (re.compile(rf"(^|[/_.-])(password|passwd|secret|token|credential)s?{_KEPT_AS}$", re.IGNORECASE),
+     "its name says so"))
+_ANY_NAME = re.compile("|".join(f"(?:{pattern.pattern})" for pattern, _ in _NAMES), re.IGNORECASE)
+_TOKENS = (
+    (b"PRIVATE KEY-----", re.compile(rb"-----BEGIN (?:[A-Z]+ )*PRIVATE KEY-----"), "a private key"),
+    (b"AKIA", re.compile(rb"\bAKIA[0-9A-Z]{16}\b"), "an AWS access key"),
+    (b"gh", re.compile(rb"\bgh[pousr]_[A-Za-z0-9]{36}\b"), "a GitHub token"))
+# A line that gives such a thing a value: DB_PASSWORD=…, export API_TOKEN="…", secret: … (but no $VARIABLE, true, null).
+_HINTS = (b"passw", b"secret", b"token", b"api_key", b"apikey")  # in lower case: without one of them nothing is set
+_SETS = re.compile(rb"""(?:password|passwd|secret|token|api_?key)[\w.-]*["']?[ \t]*[=:][ \t]*["']?"""
+                   rb"""(?!(?:true|false|null|none|files)\b)[^\s"'$<{(%]{4}""")
+_BEFORE = re.compile(rb"""[ \t]*(?:export[ \t]+|-[ \t]+)?["']?[\w.-]*""")
 _VARIABLE = re.compile(r"(PASSWORD|PASSWD|SECRET|TOKEN|API_?KEY|PRIVATE_?KEY|CREDENTIAL)", re.IGNORECASE)
 _ASSIGNED = re.compile(r"\b(\w*(?:PASSWORD|PASSWD|SECRET|TOKEN|API_?KEY)\w*)=(\S+)", re.IGNORECASE)
-_ANY_NAME = re.compile("|".join(f"(?:{pattern.pattern})" for pattern, _ in _NAMES), re.IGNORECASE)
-_HINTS = (b"private key", b"akia", b"passw", b"secret", b"token", b"api_key", b"apikey", b"gho_", b"ghp_", b"ghr_",
-          b"ghs_", b"ghu_")  # in lower case: without one of them no pattern of _CONTENTS fits
-_HARMLESS_PLACES = ("etc/passwd", "etc/group", "etc/shadow", "etc/gshadow", "usr/share/", "usr/lib/", "usr/include/",
-                    "usr/bin/", "usr/sbin/", "bin/", "sbin/", "lib/", "var/lib/dpkg/")
-_HARMLESS_KINDS = (".py", ".pyc", ".h", ".so", ".md", ".html")
+# Where distributions and package managers put what everybody has, and files that are code: full of such words.
+_HARMLESS_PLACES = (
+    "usr/share/", "usr/lib/", "usr/lib64/", "usr/libexec/", "usr/include/", "usr/bin/", "usr/sbin/", "usr/local/lib/",
+    "usr/local/share/", "usr/local/include/", "usr/local/bin/", "bin/", "sbin/", "lib/", "lib64/", "var/lib/dpkg/",
+    "var/lib/apt/", "etc/passwd", "etc/group", "etc/shadow", "etc/gshadow", "etc/pam.d/", "etc/security/", "etc/ssl/",
+    "etc/nsswitch.conf", "etc/login.defs", "etc/init.d/", "etc/alternatives/")
+_HARMLESS_PARTS = ("/site-packages/", "/dist-packages/", "/node_modules/", "/.git/objects/")
+_HARMLESS_KINDS = (".py", ".pyc", ".pyi", ".so", ".h", ".c", ".cc", ".cpp", ".go", ".rs", ".java", ".class", ".jar",
+                   ".js", ".mjs", ".ts", ".css", ".map", ".rb", ".php", ".md", ".rst", ".html", ".svg", ".png", ".gz",
+                   ".xz", ".zip")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,20 +65,32 @@ class Looker:
     def wants(self, path: str, size: int) -> int:
         if path.startswith(_HARMLESS_PLACES) or path.endswith(_HARMLESS_KINDS):
             return 0
+        for part in _HARMLESS_PARTS:
+            if part in path:
+                return 0
         if size <= SMALL:
             return size
         return 1 if _ANY_NAME.search(path) else 0
 
     def see(self, path: str, data: bytes) -> None:
-        why = ""
-        if len(data) > 1 and b"\0" not in data[:1024]:
-            lower = data.lower()
-            if any(hint in lower for hint in _HINTS):
-                why = next((text for pattern, text in _CONTENTS if pattern.search(data)), "")
+        why = "" if b"\0" in data[:1024] else _in_text(data)
         if not why and _ANY_NAME.search(path):
             why = next((text for pattern, text in _NAMES if pattern.search(path)), "")
         if why:
             self.found.append(Finding("/" + path, self._layer, why))
+
+
+def _in_text(data: bytes) -> str:
+    """What it is, or ""."""
+    for hint, pattern, what in _TOKENS:
+        if hint in data and pattern.search(data):
+            return what
+    lower = data.lower()
+    if any(hint in lower for hint in _HINTS):
+        for match in _SETS.finditer(lower):
+            if _BEFORE.fullmatch(lower, lower.rfind(b"\n", 0, match.start()) + 1, match.start()):
+                return "a line that sets a password or token"
+    return ""
 
 
 def in_config(config: Mapping[str, Any]) -> Iterator[Finding]:
