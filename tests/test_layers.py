@@ -64,6 +64,12 @@ def test_bytes_are_hidden_when_the_last_of_a_files_names_is(tmp_path: Path) -> N
     assert [each.hidden for each in found.layers] == [100, 0, 0]
 
 
+def test_the_json_text_is_the_json_form(found: Report, tmp_path: Path) -> None:
+    assert json.loads("".join(found.text({"container": {"x": 1}}))) == {**found.json(), "container": {"x": 1}}
+    odd = report(tmp_path, [layer(('a"b\\ü\n', b"1"), ("x\udcff", "-> \udcfe"))], "kit/odd:1")
+    assert json.loads("".join(odd.text())) == odd.json()
+
+
 def test_a_figure_draws_and_says_the_same(found: Report) -> None:
     figure = LayersFigure(found.json())
     picture = xml.dom.minidom.parseString(figure.svg)

@@ -24,7 +24,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kitlib.cli.common import Commands, command, note
+from kitlib.cli.common import Commands, command, note, print_json
 from kitlib.cluster.errors import EXIT_FAILED, KitError, UsageError
 
 if TYPE_CHECKING:
@@ -54,15 +54,14 @@ def run_layers(arguments: argparse.Namespace) -> int | None:
     if bool(arguments.image) == bool(arguments.container):
         raise UsageError("give an image, or --container NAME, and not both.")
     try:
+        if arguments.json and not arguments.compare:
+            return _print_json(arguments)
         figure = _compared(arguments) if arguments.compare else _looked_at(arguments)
     except ImageError as error:
         raise KitError(f"{error}.") from error
-    broken = _broken_rules(figure.data, arguments)
-    for sentence in broken:
-        note(sentence)
-    failed = EXIT_FAILED if broken else None
+    failed = _judge(figure.data, arguments)
     if arguments.json:
-        _dump(figure.data)
+        print_json(figure.data)
         return failed
     if arguments.svg:
         arguments.svg.write_text(figure.svg, encoding="utf-8")
@@ -76,16 +75,18 @@ def run_layers(arguments: argparse.Namespace) -> int | None:
     return failed
 
 
-def _broken_rules(data: Mapping[str, Any], arguments: argparse.Namespace) -> list[str]:
-    """As dive's CI mode has them.  Of two images the newer one is judged."""
+def _judge(data: Mapping[str, Any], arguments: argparse.Namespace) -> int | None:
+    """By the rules that dive's CI mode has, too.  Of two images the newer one is judged."""
     image = data.get("after", data)
     wasted, efficiency = image["wastedBytes"], image["efficiency"]
-    found = []
+    failed = None
     if arguments.lowest_efficiency is not None and efficiency < arguments.lowest_efficiency:
-        found.append(f"its efficiency is {efficiency:.4f}, below {arguments.lowest_efficiency:g}.")
+        failed = EXIT_FAILED
+        note(f"its efficiency is {efficiency:.4f}, below {arguments.lowest_efficiency:g}.")
     if arguments.highest_wasted_bytes is not None and wasted > arguments.highest_wasted_bytes:
-        found.append(f"{wasted:,} bytes are wasted, more than {arguments.highest_wasted_bytes:,}.")
-    return found
+        failed = EXIT_FAILED
+        note(f"{wasted:,} bytes are wasted, more than {arguments.highest_wasted_bytes:,}.")
+    return failed
 
 
 def _bytes(text: str) -> int:
@@ -106,6 +107,20 @@ def _looked_at(arguments: argparse.Namespace) -> LayersFigure:
     return LayersFigure(look.image(arguments.image, verify=arguments.verify).json())
 
 
+def _print_json(arguments: argparse.Namespace) -> int | None:
+    """Without loading what draws."""
+    from kitlib.images.explorer import look
+
+    more: dict[str, Any] = {}
+    if arguments.container:
+        report, written = look.container(arguments.container, verify=arguments.verify)
+        more["container"] = written.json()
+    else:
+        report = look.image(arguments.image, verify=arguments.verify)
+    sys.stdout.writelines(report.text(more))
+    return _judge({"wastedBytes": report.wasted_bytes, "efficiency": report.efficiency}, arguments)
+
+
 def _compared(arguments: argparse.Namespace) -> ComparisonFigure:
     from kitlib.images.explorer import look
     from kitlib.images.explorer.compare import compare
@@ -118,21 +133,3 @@ def _compared(arguments: argparse.Namespace) -> ComparisonFigure:
     with look.opened(arguments.compare, verify=arguments.verify) as before, \
             look.opened(arguments.image, verify=arguments.verify) as after:
         return ComparisonFigure(compare(before, after).json())
-
-
-def _dump(document: Mapping[str, Any]) -> None:
-    """One object, a layer at a time: json.dump to a file is slow Python, and the whole as one text is large."""
-    import json
-
-    write, before = sys.stdout.write, "{"
-    for key, value in document.items():
-        write(f"{before}{json.dumps(key)}: ")
-        before = ",\n"
-        if key in ("layers", "steps") and isinstance(value, list):
-            write("[")
-            for number, each in enumerate(value):
-                write((",\n" if number else "") + json.dumps(each))
-            write("]")
-        else:
-            write(json.dumps(value))
-    write("}\n")

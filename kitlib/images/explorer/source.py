@@ -52,17 +52,20 @@ class Plain:
         file.seek(start)
 
     def read(self, count: int) -> bytes:
-        data = self._file.read(count if count <= self._end - self._at else self._end - self._at)
+        room = self._end - self._at
+        data = self._file.read(count if count <= room else room)
         self._at += len(data)
         return data
 
     def go_to(self, position: int, padding: int) -> bool:
         place = self._start + position
-        if place > self._end and (not padding or place - (512 - padding) > self._end):
-            return False
         if place != self._at:
-            self._at = min(place, self._end)
-            self._file.seek(self._at)
+            if place > self._end:
+                if not padding or place - (512 - padding) > self._end:
+                    return False
+                place = self._end
+            self._at = place
+            self._file.seek(place)
         return True
 
 
