@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import engine_fixtures
 import needs
 import pytest
 from engine_fixtures import base_archive, engine, engine_of_session  # noqa: F401 (fixtures)
@@ -50,7 +49,6 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 @pytest.hookimpl(trylast=True)  # after -k and -m
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     needs.leave_out(config, items)
-    engine_fixtures.leave_out(items)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -10,7 +10,6 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -22,9 +21,6 @@ from kitlib.images.store import ImageStore
 REAL = "unix:///var/run/docker.sock"
 PARAMETERS = [pytest.param("real", marks=pytest.mark.needs("docker", "busybox")),
               pytest.param("embedded", marks=pytest.mark.needs("docker-cli", "busybox"))]
-# What the embedded engine is asked, too, by now.
-ASKED: tuple[str, ...] = ("test_engine_run.py*", "test_engine_streams.py*", "test_engine_containers.py*",
-                          "test_engine_networks.py*")
 
 
 @pytest.fixture(scope="session")
@@ -66,14 +62,3 @@ def engine_of_session(request: pytest.FixtureRequest, base_archive: Path,
 def engine(engine_of_session: Engine, request: pytest.FixtureRequest) -> Engine:
     engine_of_session.test = request.node.nodeid.rpartition("/tests/")[2].replace(f"[{engine_of_session.name}", "[")
     return engine_of_session
-
-
-def leave_out(items: list[pytest.Item]) -> None:
-    """Take away what the embedded engine is not asked yet."""
-    def wanted(item: pytest.Item) -> bool:
-        if "engine_of_session" not in getattr(item, "fixturenames", ()) or "[embedded" not in item.name:
-            return True
-        return any(fnmatch(item.nodeid.rpartition("tests/")[2], pattern) for pattern in ASKED)
-
-    if not os.environ.get("KIT_SUITE_EMBEDDED"):
-        items[:] = filter(wanted, items)

@@ -18,7 +18,8 @@ import os
 import re
 import subprocess
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,9 +32,10 @@ WHOSE = os.environ.get("KIT_SUITE") or str(os.getpid())  # the same for two runs
 PREFIX = f"kit-suite-{WHOSE}"
 BASE = f"{PREFIX}/base-{WHOSE}"  # part of its history: an image that nobody else has
 LABEL = f"kit.suite={WHOSE}"
-ANSWERS = os.environ.get("KIT_SUITE_ANSWERS", "")  # a file that takes answers from one run to the next
+ANSWERS = os.environ.get("KIT_SUITE_ANSWERS", "")  # of another run: as JSON, or a file that takes them to the next
 FOREVER = ("sh", "-c", "trap 'exit 0' TERM; while :; do sleep 1 & wait $!; done")  # ends at once when it is told to
-_SAID: dict[str, list[Any]] = json.loads(Path(ANSWERS).read_text()) if os.path.exists(ANSWERS) else {}
+SAID: dict[str, list[Any]] = json.loads(ANSWERS if ANSWERS[:1] == "{" else Path(ANSWERS).read_text()
+                                        if ANSWERS and Path(ANSWERS).exists() else "{}")
 _NEWER_CLI = re.compile(r"\n*(See 'docker [^\n]*'\.|Run 'docker [^\n]*' for more information)\n*")
 
 
@@ -125,15 +127,15 @@ class Engine:
         self.asked.add(key)
         answer = json.loads(json.dumps(masked(answer)))
         if ANSWERS and self.name == "real":
-            _SAID.pop(key, None)
-        other, expected = _SAID.setdefault(key, [self.name, answer])
+            SAID.pop(key, None)
+        other, expected = SAID.setdefault(key, [self.name, answer])
         lines = difflib.unified_diff(_lines(expected), _lines(answer), other, self.name, lineterm="", n=0)
         assert answer == expected, f"{key}\n" + "\n".join(lines)
 
     def close(self) -> None:
         self.sdk.close()
-        if ANSWERS:
-            Path(ANSWERS).write_text(json.dumps(_SAID))
+        if ANSWERS and ANSWERS[:1] != "{":
+            Path(ANSWERS).write_text(json.dumps(SAID))
 
     def clean(self) -> None:
         """Remove whatever has our name."""
@@ -250,6 +252,13 @@ def saved(engine: Engine, image: str) -> Saved:
 
         [manifest] = json.loads(read("manifest.json"))
         return Saved(json.loads(read(manifest["Config"])), [dict(entries(read(name))) for name in manifest["Layers"]])
+
+
+def at_once(do: Callable[[Any], Any], what: Iterable[Any]) -> dict[Any, Any]:
+    """Do it with each, several at a time: an engine mostly waits."""
+    things = list(what)
+    with ThreadPoolExecutor(4) as pool:
+        return dict(zip(things, pool.map(do, things), strict=True))
 
 
 def context(root: Path, **files: str | bytes) -> Path:

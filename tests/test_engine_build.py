@@ -10,7 +10,7 @@ from typing import Any
 
 import docker.errors
 import pytest
-from engine_support import BASE, LABEL, PREFIX, Engine, context, saved, small_tar
+from engine_support import BASE, LABEL, PREFIX, Done, Engine, at_once, context, saved, small_tar
 
 EXAMPLES = {
     "stages": """FROM base AS one
@@ -70,7 +70,7 @@ ONBUILD RUN echo x
 """,
     "runs": """FROM base
 RUN echo 1 > /1 && mkdir -p /made/deep && ln -s 1 /link && ln /1 /hard
-RUN rm /1 && rm -r /home && chmod 700 /tmp && chown -h 33 /link
+RUN rm /1 && rm -r /home && chmod 700 /tmp && chown -h 33 /link && echo 2 > /2
 RUN ["sh", "-c", "echo exec form > /exec"]
 RUN true
 USER nobody
@@ -100,16 +100,22 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def build(engine: Engine, files: Path, name: str, *more: str) -> str:
-    tag = f"{PREFIX}/build-{name}"
-    engine("build", "-q", "--force-rm", "--label", LABEL, "-f", str(files / f"{name}.Dockerfile"), "-t", tag, *more,
-           str(files))
-    return tag
+@pytest.fixture(scope="module")
+def built(engine_of_session: Engine, files: Path) -> dict[str, str]:
+    """The examples' images."""
+    def build(name: str) -> str:
+        tag = f"{PREFIX}/build-{name}"
+        more = ["--build-arg", "GIVEN=given"] if name == "arguments" else []
+        engine_of_session("build", "-q", "--force-rm", "--label", LABEL, "-f", str(files / f"{name}.Dockerfile"), "-t",
+                          tag, *more, str(files))
+        return tag
+
+    return at_once(build, EXAMPLES)
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
-def test_examples_become_the_same(engine: Engine, files: Path, name: str) -> None:
-    tag = build(engine, files, name, *(["--build-arg", "GIVEN=given"] if name == "arguments" else []))
+def test_examples_become_the_same(engine: Engine, built: dict[str, str], name: str) -> None:
+    tag = built[name]
     found = engine.inspect(tag, "image")
     image = saved(engine, tag)
     engine.agree("tree", {path: what for path, what in image.tree().items() if not path.startswith("bin/")})
@@ -121,8 +127,8 @@ def test_examples_become_the_same(engine: Engine, files: Path, name: str) -> Non
                              for entry in engine.sdk.images.get(tag).history()])
 
 
-def test_what_was_built_runs(engine: Engine, files: Path) -> None:
-    tag = build(engine, files, "forms")
+def test_what_was_built_runs(engine: Engine, built: dict[str, str]) -> None:
+    tag = built["forms"]
     assert engine("run", "--rm", tag) == "one two"
     assert engine("run", "--rm", tag, "three") == "one three"
     assert engine("run", "--rm", "--entrypoint", "id", tag, "-un") == "www-data"
@@ -135,7 +141,7 @@ def test_the_output_of_a_build(engine: Engine, tmp_path: Path) -> None:
     said = engine("build", "-t", tag, str(tmp_path)).splitlines()
     steps = [line for line in said if line.startswith("Step ")]
     assert steps == [f"Step {n}/4 : {line}" for n, line in enumerate(text.splitlines(), 1)]
-    assert "said" in said
+    assert any(line.endswith("said") for line in said)  # behind the other stream's colours, or not
     assert any(line.startswith(" ---> Running in ") for line in said)
     assert said[-2:] == [f"Successfully built {engine.inspect(tag, 'image')['Id'][7:19]}", f"Successfully tagged {tag}"]
     again = engine("build", "-t", tag, str(tmp_path)).splitlines()
@@ -199,33 +205,39 @@ def test_triggers_run_in_the_child(engine: Engine, files: Path, tmp_path: Path) 
     engine("rmi", "-f", f"{PREFIX}/triggered", parent)
 
 
-@pytest.mark.parametrize(("text", "sentence"), [
-    ("FROM base\nRUNN x\n", "unknown instruction: RUNN"),
-    ("FROM base\nCOPY none /\n", "none"),
-    ("FROM base\nCOPY ../up /\n", "up"),
-    ("FROM base\nRUN exit 3\n", "The command '/bin/sh -c exit 3' returned a non-zero code: 3"),
-    ("FROM base\nRUN no-such-program\n", "The command '/bin/sh -c no-such-program' returned a non-zero code: 127"),
-    ("FROM 127.0.0.1:1/no-such-base\n", "connection refused"),
-    ("RUN x\n", "no build stage in current context"),
-    ("", "cannot be empty"),
-    ("FROM base\nENV\n", "ENV requires at least one argument"),
-    ("FROM base\nENV A\n", "ENV must have two arguments"),
-    ("FROM base\nCOPY a\n", "COPY requires at least two arguments"),
-    ("FROM base\nEXPOSE x\n", "Invalid containerPort: x"),
-    ("FROM base\nUSER\n", "USER requires exactly one argument"),
-    ("FROM base\nCOPY --from=nobody /x /\n", "nobody"),
-    ("FROM base\nCOPY --chown=ghost a /\n", "ghost"),
-    ("FROM base\nWORKDIR\n", "WORKDIR requires exactly one argument"),
-    ("FROM base\nONBUILD ONBUILD RUN x\n", "Chaining ONBUILD via `ONBUILD ONBUILD` isn't allowed"),
-    ("FROM base\nHEALTHCHECK TRY x\n", "Unknown type"),
-    ("FROM base\nSHELL sh -c\n", "SHELL requires the arguments to be in JSON form"),
-    ("FROM base\nSTOPSIGNAL NONE\n", "signal: NONE")])
-def test_what_cannot_be_built_says_why(engine: Engine, tmp_path: Path, text: str, sentence: str) -> None:
-    context(tmp_path, a="a", Dockerfile=text.replace("base", BASE, 1) if text.startswith("FROM base") else text)
-    done = engine.docker("build", "--force-rm", "--label", LABEL, str(tmp_path))
-    assert done.code not in (0, None)
-    assert sentence.lower() in done.err.lower(), done.err
-    engine.agree("code", done.code)
+REFUSED = {
+    "FROM base\nRUNN x\n": "unknown instruction: RUNN",
+    "FROM base\nCOPY none /\n": "none",
+    "FROM base\nCOPY ../up /\n": "up",
+    "FROM base\nRUN exit 3\n": "The command '/bin/sh -c exit 3' returned a non-zero code: 3",
+    "FROM base\nRUN no-such-program\n": "The command '/bin/sh -c no-such-program' returned a non-zero code: 127",
+    "FROM 127.0.0.1:1/no-such-base\n": "connection refused",
+    "RUN x\n": "no build stage in current context",
+    "": "cannot be empty",
+    "FROM base\nENV\n": "ENV requires at least one argument",
+    "FROM base\nENV A\n": "ENV must have two arguments",
+    "FROM base\nCOPY a\n": "COPY requires at least two arguments",
+    "FROM base\nEXPOSE x\n": "Invalid containerPort: x",
+    "FROM base\nUSER\n": "USER requires exactly one argument",
+    "FROM base\nCOPY --from=nobody /x /\n": "nobody",
+    "FROM base\nCOPY --chown=ghost a /\n": "ghost",
+    "FROM base\nWORKDIR\n": "WORKDIR requires exactly one argument",
+    "FROM base\nONBUILD ONBUILD RUN x\n": "Chaining ONBUILD via `ONBUILD ONBUILD` isn't allowed",
+    "FROM base\nHEALTHCHECK TRY x\n": "Unknown type",
+    "FROM base\nSHELL sh -c\n": "SHELL requires the arguments to be in JSON form",
+    "FROM base\nSTOPSIGNAL NONE\n": "signal: NONE"}
+
+
+def test_what_cannot_be_built_says_why(engine: Engine, tmp_path: Path) -> None:
+    def build(text: str) -> Done:
+        place = context(tmp_path / str(list(REFUSED).index(text)), a="a",
+                        Dockerfile=text.replace("FROM base", f"FROM {BASE}"))
+        return engine.docker("build", "--force-rm", "--label", LABEL, str(place))
+
+    found = at_once(build, REFUSED)
+    assert {text: done.err for text, done in found.items() if REFUSED[text].lower() not in done.err.lower()} == {}
+    engine.agree("codes", {text: done.code for text, done in found.items()})
+    assert all(done.code for done in found.values())
 
 
 def test_the_sdk_raises_what_the_build_says(engine: Engine) -> None:

@@ -98,6 +98,8 @@ def run(place: str, program: Sequence[str], timeout: float = 600) -> subprocess.
         _docker("rm", "--force", name)  # after a timeout; else it has gone already
 
 
+PYTEST = (sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--timeout", "120")
+
+
 def pytest(place: str, *arguments: str, timeout: float = 600) -> subprocess.CompletedProcess[str]:
-    options = ["-q", "-p", "no:cacheprovider", "--timeout", "120", *arguments]
-    return run(place, [sys.executable, "-m", "pytest", *options], timeout)
+    return run(place, [*PYTEST, *arguments], timeout)
