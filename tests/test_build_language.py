@@ -73,6 +73,23 @@ def test_arguments_are_seen_where_they_are_declared_and_env_wins() -> None:
     assert found.warnings == ("[Warning] One or more build-args ['NONE'] were not consumed",)
 
 
+def test_a_platform_is_what_the_image_says_of_itself() -> None:
+    found = made("FROM --platform=arm64 scratch\n").steps[0].config
+    assert (found["os"], found["architecture"]) == ("linux", "arm64")
+    found = made("ARG TARGETARCH\nFROM scratch\nARG TARGETARCH\nARG TARGETPLATFORM\nARG BUILDOS\n"
+                 "LABEL a=$TARGETARCH-$TARGETPLATFORM-$BUILDOS\n", platform="linux/arm/v7")
+    assert found.steps[-1].config["config"]["Labels"] == {"a": "arm-linux/arm/v7-linux"}
+    assert (found.steps[-1].config["architecture"], found.steps[-1].config["variant"]) == ("arm", "v7")
+    warned = made("FROM --platform=linux/s390x a\n").warnings
+    assert warned == ("[Warning] Dockerfile:1: a is for linux/amd64, not for linux/s390x; RUN uses it as it is",)
+
+
+def test_of_two_stages_of_one_name_the_later_one_counts() -> None:
+    found = made("FROM a AS x\nRUN one\nFROM b AS X\nRUN two\nFROM x\n")
+    assert [step.title for step in found.needed()] == ["FROM b AS X", "RUN two", "FROM x"]
+    assert found.warnings == ("[Warning] Dockerfile:3: duplicate stage name X: from here on it means this stage",)
+
+
 def test_a_stage_nobody_asks_for_is_not_built() -> None:
     found = made("FROM a AS one\nRUN x\nFROM b AS two\nRUN y\nFROM scratch\nCOPY --from=one /x /\n")
     assert [s.title for s in found.needed()] == ["FROM a AS one", "RUN x", "FROM scratch", "COPY --from=one /x /"]
@@ -136,10 +153,9 @@ def test_triggers_of_the_base_image_come_first() -> None:
     ("FROM a\n  COPY x", "Dockerfile:2:3: COPY requires at least two arguments, but only 1 was provided"),
     ("FROM a\nCOPY x y z", "destination must be a directory and end with a /"),
     ("FROM a b", "FROM requires either one or three arguments"),
-    ("FROM a AS x\nFROM b AS X", "Dockerfile:2:1: duplicate name X"),
     ("FROM a\nCOPY --from=3 x y", "there is no stage 3 before this one"),
     ("FROM a AS me\nCOPY --from=me x y", "a stage cannot take files from itself"),
-    ("FROM a\nCOPY --nope x y", "Dockerfile:2:1: unknown flag: nope"),
+    ("FROM a\nCOPY --nope x y", "Dockerfile:2:6: unknown flag: nope"),
     ("FROM a\nENV A", "ENV must have two arguments"),
     ("FROM a\nENV A=1 B", "can't find = in 'B'"),
     ("FROM a\nRUN <<EOF\nx", "unterminated heredoc: no line says EOF"),
@@ -151,8 +167,19 @@ def test_triggers_of_the_base_image_come_first() -> None:
     ("FROM a\nLABEL x=${A", "failed to process '${A'"),
     ("FROM $NOTHING", "base name ($NOTHING) should not be blank"),
     ("FROM a\nONBUILD FROM b", "FROM isn't allowed as an ONBUILD trigger"),
-    ("FROM a\nSTOPSIGNAL HELLO", "invalid stopsignal: HELLO"),
-    ("# escape=x\nFROM a", "escape is 'x'")])
+    ("FROM a\nSTOPSIGNAL HELLO", "Dockerfile:2:12: invalid stopsignal: HELLO"),
+    ("FROM a\nONBUILD BOGUS x", "Dockerfile:2:9: unknown instruction: BOGUS"),
+    ("FROM a\nENV A=1 \\\n    B=2 C", "Dockerfile:3:9: syntax error: can't find = in 'C'"),
+    ("FROM a\nEXPOSE 80/foo", "Dockerfile:2:8: invalid proto: foo"),
+    ("FROM a\nHEALTHCHECK CMD", "missing command after HEALTHCHECK CMD"),
+    ("FROM a\nHEALTHCHECK --retries=0 CMD x", "Dockerfile:2:23: --retries must be at least 1 (not 0)"),
+    ("FROM Upper", "Dockerfile:1:6: failed to parse stage name \"Upper\": invalid reference format: "
+                        "repository name must be lowercase"),
+    ("FROM --platform=a/b/c/d a", "Dockerfile:1:17: failed to parse platform a/b/c/d"),
+    ("FROM a\nADD git@github.com:x/y.git /z", "Dockerfile:2:5: ADD git@github.com:x/y.git: a git repository is not "
+                                              "fetched here; clone it into the context"),
+    ("FROM a\nADD --checksum=sha256:0 a /", "checksum can't be specified for non-HTTP(S) sources"),
+    ("# escape=x\nFROM a", "invalid escape token 'x'")])
 def test_each_mistake_is_one_sentence_with_its_place(text: str, sentence: str) -> None:
     with pytest.raises(DockerfileError) as caught:
         made(text)

@@ -35,6 +35,7 @@ def register(commands: Commands) -> None:
     parser.add_argument("--label", action="append", default=[], metavar="NAME=VALUE")
     parser.add_argument("--secret", action="append", default=[], metavar="id=ID,src=FILE|env=NAME")
     parser.add_argument("--target", default="", metavar="STAGE")
+    parser.add_argument("--platform", default="", metavar="OS/ARCH", help="what the image says it is for")
     parser.add_argument("--no-cache", action="store_true", help="run every step")
     parser.add_argument("--graph", action="store_true", help="afterwards, what became of every step")
     parser.add_argument("-q", "--quiet", action="store_true", help="print the image's id only")
@@ -54,7 +55,8 @@ def run_build(arguments: argparse.Namespace) -> int | None:
         raise UsageError(f"{context} is no directory: a build needs one as its context.")
     file, text = _dockerfile(context, arguments.file)
     settings = Settings(_pairs(arguments.build_arg, "--build-arg"), arguments.target,
-                        _pairs(arguments.label, "--label"), _secrets(arguments.secret), arguments.no_cache, file)
+                        _pairs(arguments.label, "--label"), _secrets(arguments.secret), arguments.no_cache, file,
+                        arguments.platform)
     names = [_name(tag) for tag in arguments.tag]
     began, seen = time.time_ns(), again.look(str(context), Context(context, file).ignore.hides)
     try:

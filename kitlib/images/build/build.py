@@ -54,7 +54,7 @@ class Builder:
         """What would be built.  Raises DockerfileError, and ImageError for a base image that cannot be had."""
         return plan(parse(text, settings.file), lambda name: self.image(name).config, args=settings.args,
                     target=settings.target, file=settings.file, classic=settings.classic,
-                    labels=settings.labels if settings.classic else {})
+                    labels=settings.labels if settings.classic else {}, platform=settings.platform)
 
     def build(self, context: Path, text: str, settings: Settings = DEFAULTS,
               tell: Callable[[Event], None] = lambda event: None, names: Sequence[str] = (),

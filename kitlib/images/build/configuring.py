@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from kitlib.images.build import dockerfile, history
-from kitlib.images.build.dockerfile import Instruction
+from kitlib.images.build.dockerfile import DockerfileError, Instruction
 from kitlib.images.build.operations import Note
 from kitlib.images.build.words import pieces
 
@@ -29,7 +29,7 @@ _UNITS = {"h": 3600e9, "m": 60e9, "s": 1e9, "ms": 1e6, "us": 1e3, "µs": 1e3, "n
 def apply(planner: Planner, stage: Stage, at: Instruction) -> None:
     """One such instruction.  Raises DockerfileError."""
     if at.flags and at.name != "HEALTHCHECK":
-        raise planner.fail(at, f"unknown flag: {at.flags[0][0]}")
+        raise planner.fail(at, f"unknown flag: {at.flags[0][0]}", f"--{at.flags[0][0]}")
     said = _APPLY[at.name](planner, stage, at)
     planner.add(stage, at, Note(), said=f"{at.name} {said}".rstrip())
 
@@ -44,9 +44,11 @@ def _pairs(planner: Planner, at: Instruction, env: Mapping[str, str]) -> Iterato
         yield planner.words(at, name, env), planner.words(at, value.strip(), env)
         return
     for word in words:
+        if word.startswith("="):
+            raise planner.fail(at, f"{at.name} names can not be blank", word)
         match = _PAIR.fullmatch(word)
         if match is None:
-            raise planner.fail(at, f"syntax error: can't find = in {word!r}. Must be of the form: name=value")
+            raise planner.fail(at, f"syntax error: can't find = in {word!r}. Must be of the form: name=value", word)
         yield planner.words(at, match["name"], env), planner.words(at, match["value"], env)
 
 
@@ -55,7 +57,7 @@ def arguments(planner: Planner, at: Instruction, env: Mapping[str, str]) -> Iter
     for word in pieces(at.text, planner.dockerfile.escape):
         name, there, value = word.partition("=")
         if not name:
-            raise planner.fail(at, "ARG names cannot be blank")
+            raise planner.fail(at, "ARG names can not be blank", word)
         yield name, planner.words(at, value, env) if there else None
 
 
@@ -126,8 +128,10 @@ def _expose(planner: Planner, stage: Stage, at: Instruction) -> str:
     for word in words:
         match = _PORT.fullmatch(word)
         first, last = (int(match["first"]), int(match["last"] or match["first"])) if match else (0, 0)
+        if match is None and re.fullmatch(r"\d+(-\d+)?/\w+", word):
+            raise planner.fail(at, f"invalid proto: {word.rpartition('/')[2]}", word)
         if match is None or not 0 < first <= last <= 65535:
-            raise planner.fail(at, f"invalid containerPort: {word}")
+            raise planner.fail(at, f"invalid containerPort: {word}", word)
         for port in range(first, last + 1):
             ports[f"{port}/{(match['protocol'] or 'tcp').lower()}"] = {}
     stage.config["config"].setdefault("ExposedPorts", {}).update(ports)
@@ -147,7 +151,7 @@ def _stopsignal(planner: Planner, stage: Stage, at: Instruction) -> str:
     wanted = planner.words(at, at.text, stage.env())
     upper, known = wanted.upper(), {s.name for s in signal.Signals}
     if not (wanted.isdigit() or upper in known or f"SIG{upper}" in known or upper.startswith("SIGRTM")):
-        raise planner.fail(at, f"invalid stopsignal: {at.text}")
+        raise planner.fail(at, f"invalid stopsignal: {at.text}", at.text)
     stage.config["config"]["StopSignal"] = wanted
     return wanted
 
@@ -167,18 +171,20 @@ def _healthcheck(planner: Planner, stage: Stage, at: Instruction) -> str:
             raise planner.fail(at, "HEALTHCHECK NONE takes no arguments")
         stage.config["config"]["Healthcheck"] = {"Test": ["NONE"]}
         return history.healthcheck({"Test": ["NONE"]}).partition(" ")[2]
-    if kind.upper() != "CMD" or not rest.strip():
-        raise planner.fail(at, f"unknown type {kind!r} in HEALTHCHECK (try CMD)")
+    if kind.upper() != "CMD":
+        raise planner.fail(at, f"unknown type {kind!r} in HEALTHCHECK (try CMD)", kind)
+    if not rest.strip():
+        raise planner.fail(at, "missing command after HEALTHCHECK CMD")
     words = dockerfile.parse(f"CMD {rest.strip()}").instructions[0]
     check: dict[str, Any] = {"Test": ["CMD", *words.words] if words.json else ["CMD-SHELL", rest.strip()]}
     for name, value in at.flags:
         field = {"interval": "Interval", "timeout": "Timeout", "start-period": "StartPeriod",
                  "start-interval": "StartInterval", "retries": "Retries"}.get(name)
         if field is None:
-            raise planner.fail(at, f"unknown flag: {name}")
+            raise planner.fail(at, f"unknown flag: {name}", f"--{name}")
         if field == "Retries":
-            if not value.isdigit():
-                raise planner.fail(at, f"--retries must be a number, not {value!r}")
+            if not value.isdigit() or value == "0":
+                raise planner.fail(at, f"--retries must be at least 1 (not {value})", value)
             check[field] = int(value)
         else:
             check[field] = _nanoseconds(planner, at, name, value)
@@ -188,7 +194,7 @@ def _healthcheck(planner: Planner, stage: Stage, at: Instruction) -> str:
 
 def _nanoseconds(planner: Planner, at: Instruction, name: str, value: str) -> int:
     if not _DURATION.fullmatch(value):
-        raise planner.fail(at, f"--{name} must be a duration such as 30s or 1m30s, not {value!r}")
+        raise planner.fail(at, f"--{name}: invalid duration {value!r}: it is written like 30s or 1m30s", value)
     total = sum(float(n) * _UNITS[unit] for n, unit in re.findall(r"(\d+(?:\.\d+)?)(h|ms|m|us|µs|s|ns)", value))
     if total >= 1 << 63:
         raise planner.fail(at, f"--{name}: no health check takes longer than 292 years")
@@ -200,7 +206,10 @@ def _onbuild(planner: Planner, stage: Stage, at: Instruction) -> str:
     if name in ("ONBUILD", "FROM", "MAINTAINER"):
         what = "Chaining ONBUILD via `ONBUILD ONBUILD`" if name == "ONBUILD" else name
         raise planner.fail(at, f"{what} isn't allowed{'' if name == 'ONBUILD' else ' as an ONBUILD trigger'}")
-    dockerfile.parse(at.text)  # a mistake in it is found here, not by whoever builds upon this image
+    try:
+        dockerfile.parse(at.text)  # a mistake in it is found here, not by whoever builds upon this image
+    except DockerfileError as error:
+        raise planner.fail(at, error.sentence, at.text) from error
     stage.config["config"].setdefault("OnBuild", []).append(at.text)
     return at.text
 

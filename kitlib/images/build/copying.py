@@ -22,7 +22,8 @@ from kitlib.images.build.words import pieces
 if TYPE_CHECKING:
     from kitlib.images.build.plan import Planner, Stage
 
-_URL = re.compile(r"https?://|git@|git://")
+_URL = re.compile(r"https?://")
+_GIT = re.compile(r"git@|git://|ssh://git@|https?://\S+\.git(?:[#?]\S*)?$")
 _FLAGS = {"COPY": ("from", "chown", "chmod", "link", "parents", "exclude"),
           "ADD": ("chown", "chmod", "link", "checksum", "keep-git-dir", "exclude", "unpack")}
 _MODE = re.compile(r"[0-7]{3,4}|(?:[ugoa]*[-+=][rwxXst]*)(?:,[ugoa]*[-+=][rwxXst]*)*")
@@ -32,7 +33,7 @@ def copy(planner: Planner, stage: Stage, at: Instruction) -> None:
     env = stage.env()
     for name, _ in at.flags:
         if name not in _FLAGS[at.name]:
-            raise planner.fail(at, f"unknown flag: {name}")
+            raise planner.fail(at, f"unknown flag: {name}", f"--{name}")
     words = list(at.words) if at.json else pieces(at.text, planner.dockerfile.escape)
     words = [word if at.json and "$" not in word else planner.words(at, word, env) for word in words]
     if len(words) < 2:
@@ -41,7 +42,13 @@ def copy(planner: Planner, stage: Stage, at: Instruction) -> None:
     *sources, target = words
     written = {f"<<{each.name}" for each in at.heredocs} | {f"<<-{each.name}" for each in at.heredocs}
     texts = tuple((each.name, planner.words_of_heredoc(at, each, env)) for each in at.heredocs)
+    for each in sources:
+        if at.name == "ADD" and _GIT.match(each):
+            raise planner.fail(at, f"ADD {each}: a git repository is not fetched here; clone it into the context "
+                                   "(`git clone`), and COPY it", each)
     urls = tuple(s for s in sources if at.name == "ADD" and _URL.match(s))
+    if at.flag("checksum") and not urls:
+        raise planner.fail(at, "checksum can't be specified for non-HTTP(S) sources", "--checksum")
     plain = tuple(s for s in sources if s not in urls and s not in written)
     if len(sources) > 1 and not target.endswith("/"):
         raise planner.fail(at, f"When using {at.name} with more than one source file, the destination must be a "

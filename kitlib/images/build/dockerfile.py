@@ -71,6 +71,14 @@ class Instruction:
     joined: str = ""  # the same in one line, without heredocs
     number: int = 0  # 1 is the file's first
 
+    def where(self, part: str) -> Place:
+        """Where a part of it stands in the file, or where it begins if the part does not stand there as it is."""
+        before, there, _ = self.source.partition(part) if part else ("", "", "")
+        if not there:
+            return self.place
+        line = before.rpartition("\n")[2]
+        return Place(self.place.line + before.count("\n"), len(line) + 1)
+
     def flag(self, name: str, default: str = "") -> str:
         return next((value for key, value in self.flags if key == name), default)
 
@@ -88,7 +96,7 @@ def parse(text: str, file: str = "Dockerfile") -> Dockerfile:
     directives, first = _read_directives(lines, file)
     escape = directives.get("escape", "\\")
     if escape not in ("\\", "`"):
-        raise DockerfileError(Place(1), f"escape is {escape!r}: it can be a backslash or a backquote", file)
+        raise DockerfileError(Place(1), f"invalid escape token {escape!r}: it can be a backslash or a backquote", file)
     found = tuple(_instructions(lines, first, escape, file))
     if not found:
         raise DockerfileError(Place(1), "the file has no instructions", file)

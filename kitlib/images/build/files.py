@@ -262,7 +262,9 @@ def _fetch(url: str, scratch: Path, checksum: str) -> Path:
                 found.update(piece)
                 file.write(piece)
     except (OSError, ValueError, urllib.error.URLError) as error:
-        raise ImageError(f"ADD {url}: {getattr(error, 'reason', error)}") from error
+        reason = getattr(error, "reason", error)
+        words = (getattr(reason, "strerror", "") or str(reason)).lower()
+        raise ImageError(f"failed to load cache key: Get {url!r}: {words}") from error
     if checksum and checksum != f"sha256:{found.hexdigest()}":
         raise ImageError(f"ADD {url}: its checksum is sha256:{found.hexdigest()}, not {checksum}")
     os.utime(place, (0, 0))

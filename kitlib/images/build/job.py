@@ -21,9 +21,8 @@ from typing import Any
 
 from kitlib.images import base, compression
 from kitlib.images.build.build import Builder, BuildError, Built, Event, Settings
-from kitlib.images.build.dockerfile import DockerfileError, parse
+from kitlib.images.build.dockerfile import DockerfileError
 from kitlib.images.build.isolation import strongest
-from kitlib.images.build.plan import plan
 from kitlib.images.build.report import Report, Watch
 from kitlib.images.errors import ImageError
 from kitlib.images.layer import OPAQUE, PREFIX, clean
@@ -47,9 +46,7 @@ def make(store: ImageStore, context: Path, text: str, settings: Settings, names:
     Raises DockerfileError, BuildError or ImageError; a watch that was handed out knows how far it came.
     """
     builder = Builder(store, pull=maker(store, say))
-    graph = plan(parse(text, settings.file), lambda image: builder.image(image).config, args=settings.args,
-                 target=settings.target, file=settings.file)
-    watch = Watch(graph)
+    watch = Watch(builder.plan(text, settings))
     started(watch)
 
     def both(event: Event) -> None:

@@ -17,12 +17,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from kitlib.images.build import configuring, copying, running
+from kitlib.images.build import configuring, copying, platforms, running
 from kitlib.images.build.dockerfile import Dockerfile, DockerfileError, Heredoc, Instruction
 from kitlib.images.build.operations import From, Mkdir, Note, Operation, Step
 from kitlib.images.build.words import WordError, expand, split
-from kitlib.images.descriptor import machine
 from kitlib.images.errors import ImageError
+from kitlib.images.reference import parse as parse_reference
 
 Base = Callable[[str], Mapping[str, Any]]  # an image's name → its OCI config; raises ImageError
 SCRATCH = "scratch"
@@ -89,27 +89,32 @@ class Planner:
     """Reads a Dockerfile from top to bottom.  args: --build-arg; file: for complaints; classic: as Docker's classic
     builder understands it, where that differs from BuildKit (who owns WORKDIR, ARG beside ENV, volumes)."""
 
-    def __init__(self, dockerfile: Dockerfile, base: Base, args: Mapping[str, str], file: str, classic: bool) -> None:
-        self.classic = classic
+    def __init__(self, dockerfile: Dockerfile, base: Base, args: Mapping[str, str], file: str, classic: bool,
+                 platform: str) -> None:
+        self.classic, self.platform = classic, platform
+        self.warnings: list[str] = []
         self.dockerfile, self.base, self.given, self.file = dockerfile, base, dict(args), file
         self.steps: list[Step] = []
         self.stages: list[Stage] = []
         self.named: dict[str, int] = {}      # stage name → its number
         self.images: dict[str, int] = {}     # image of COPY --from → its step
         self.used: set[str] = set()
-        architecture = machine()
-        platform = {"OS": "linux", "ARCH": architecture, "PLATFORM": f"linux/{architecture}", "VARIANT": ""}
-        self.globals = {f"{where}{name}": value for where in ("BUILD", "TARGET") for name, value in platform.items()}
+        found = platforms.read(platform) if platform else platforms.HERE
+        if found is None:
+            raise DockerfileError(dockerfile.instructions[0].place, f"failed to parse platform {platform}: it is "
+                                  "written os/architecture, linux/arm64 for instance", file)
+        self.globals = {**platforms.arguments("BUILD", platforms.HERE), **platforms.arguments("TARGET", found)}
         self.predefined = dict(self.globals)
 
-    def fail(self, at: Instruction, sentence: str) -> DockerfileError:
-        return DockerfileError(at.place, sentence, self.file)
+    def fail(self, at: Instruction, sentence: str, part: str = "") -> DockerfileError:
+        """part: what of it is wrong, as it stands in the file."""
+        return DockerfileError(at.where(part), sentence, self.file)
 
     def words(self, at: Instruction, text: str, env: Mapping[str, str]) -> str:
         try:
             return expand(text, env, self.dockerfile.escape)
         except WordError as error:
-            raise self.fail(at, f"failed to process {text!r}: {error.sentence}") from error
+            raise self.fail(at, f"failed to process {text!r}: {error.sentence}", text) from error
 
     def split(self, at: Instruction, env: Mapping[str, str]) -> list[str]:
         try:
@@ -132,7 +137,8 @@ class Planner:
                 self._from(instruction)
             elif not self.stages and instruction.name == "ARG":
                 for name, value in configuring.arguments(self, instruction, self.globals):
-                    self.globals[name] = self.given.get(name, value or "")
+                    known = self.globals.get(name, "") if value is None else value
+                    self.globals[name] = self.given.get(name, known)
                     self.used.add(name)
             elif not self.stages:
                 raise self.fail(instruction, f"no build stage in current context: {instruction.name} stands before the "
@@ -142,7 +148,8 @@ class Planner:
         if not self.stages:
             raise DockerfileError(self.dockerfile.instructions[-1].place, "the file has no FROM", self.file)
         unused = sorted(set(self.given) - self.used - {*PROXIES, *self.predefined, "SOURCE_DATE_EPOCH"})
-        warnings = (f"[Warning] One or more build-args {unused} were not consumed",) if unused else ()
+        if unused:
+            self.warnings.append(f"[Warning] One or more build-args {unused} were not consumed")
         stage = self._target(target)
         for number, (name, value) in enumerate(sorted(labels.items()), len(self.dockerfile.instructions) + 1):
             said = f"LABEL {name}={value}"
@@ -150,7 +157,7 @@ class Planner:
             self.add(stage, Instruction("LABEL", self.dockerfile.instructions[-1].place, f"{name}={value}", source=said,
                                         joined=said, number=number), Note(), said=said)
         return Plan(tuple(self.steps), stage.last, tuple(s.name or str(s.number) for s in self.stages),
-                    warnings)
+                    tuple(self.warnings))
 
     def _target(self, wanted: str) -> Stage:
         if not wanted:
@@ -175,17 +182,18 @@ class Planner:
     def _from(self, at: Instruction) -> None:
         for name, _ in at.flags:
             if name != "platform":
-                raise self.fail(at, f"unknown flag: {name}")
+                raise self.fail(at, f"unknown flag: {name}", f"--{name}")
         parts = at.text.split()
         if len(parts) not in (1, 3) or (len(parts) == 3 and parts[1].upper() != "AS"):
             raise self.fail(at, "FROM requires either one or three arguments: FROM image [AS name]")
         image = self.words(at, parts[0], self.globals)
         if not image:
             raise self.fail(at, f"base name ({parts[0]}) should not be blank: no ARG before the first FROM has a value "
-                                "for it")
+                                "for it", parts[0])
         name = parts[2].lower() if len(parts) == 3 else ""
         if name in self.named:
-            raise self.fail(at, f"duplicate name {parts[2]}: another stage is called so")
+            self.warnings.append(f"[Warning] {self.file}:{at.place.line}: duplicate stage name {parts[2]}: from here "
+                                 "on it means this stage")
         number = len(self.stages)
         known = self.named.get(image.lower())
         if known is not None:
@@ -197,7 +205,7 @@ class Planner:
             self.stages.append(stage)
             self.add(stage, at, Note(), source.last)
         else:
-            stage = Stage(number, name, self._config_of(image, at), -1, classic=self.classic)
+            stage = Stage(number, name, self._config_of(image, at, parts[0]), -1, classic=self.classic)
             stage.onbuild = list(stage.config["config"].pop("OnBuild", None) or ())
             stage.begin({})
             self.stages.append(stage)
@@ -207,11 +215,23 @@ class Planner:
         for trigger in stage.onbuild:
             configuring.run_trigger(self, stage, at, trigger)
 
-    def _config_of(self, image: str, at: Instruction) -> dict[str, Any]:
+    def _config_of(self, image: str, at: Instruction, part: str = "") -> dict[str, Any]:
+        wanted = platforms.read(self.words(at, at.flag("platform"), self.globals) or self.platform) \
+            if at.flag("platform") or self.platform else None
+        if wanted is None and at.flag("platform"):
+            raise self.fail(at, f"failed to parse platform {at.flag('platform')}: it is written os/architecture, "
+                                "linux/arm64 for instance", at.flag("platform"))
         if image == SCRATCH:
-            found: dict[str, Any] = {"architecture": machine(), "os": "linux", "config": {}}
+            found: dict[str, Any] = {**platforms.fields(wanted or platforms.HERE), "config": {}}
         else:
+            if parse_reference(image) is None and not image.startswith("sha256:"):
+                raise self.fail(at, f'failed to parse stage name "{image}": invalid reference format'
+                                    f"{': repository name must be lowercase' if image != image.lower() else ''}", part)
             found = copy.deepcopy(dict(self.base(image)))
+            has = platforms.of(found)
+            if wanted is not None and has != wanted:
+                self.warnings.append(f"[Warning] {self.file}:{at.place.line}: {image} is for {has}, not for {wanted}; "
+                                     "RUN uses it as it is")
         config = found.setdefault("config", {}) or {}
         found["config"] = dict(config)
         if not any(item.startswith("PATH=") for item in config.get("Env") or ()):
@@ -232,11 +252,11 @@ class Planner:
         """What --from means: a stage before this one, or an image."""
         number = self.named.get(wanted.lower(), int(wanted) if wanted.isdigit() else -1)
         if number == stage.number:
-            raise self.fail(at, f"invalid from flag value {wanted}: a stage cannot take files from itself")
+            raise self.fail(at, f"invalid from flag value {wanted}: a stage cannot take files from itself", wanted)
         if 0 <= number < stage.number:
             return self.stages[number].last
         if wanted.isdigit():
-            raise self.fail(at, f"invalid from flag value {wanted}: there is no stage {wanted} before this one")
+            raise self.fail(at, f"invalid from flag value {wanted}: there is no stage {wanted} before this one", wanted)
         return self.image_step(wanted, at)
 
     def step(self, stage: Stage, at: Instruction) -> None:
@@ -255,6 +275,7 @@ class Planner:
 
 
 def plan(dockerfile: Dockerfile, base: Base, *, args: Mapping[str, str] | None = None, target: str = "",
-         file: str = "Dockerfile", classic: bool = False, labels: Mapping[str, str] | None = None) -> Plan:
+         file: str = "Dockerfile", classic: bool = False, labels: Mapping[str, str] | None = None,
+         platform: str = "") -> Plan:
     """labels: as if the target's stage ended with a LABEL for each.  Raises DockerfileError, and what `base` raises."""
-    return Planner(dockerfile, base, args or {}, file, classic).read(target, labels or {})
+    return Planner(dockerfile, base, args or {}, file, classic, platform).read(target, labels or {})

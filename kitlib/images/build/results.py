@@ -24,6 +24,7 @@ class Settings:
     secrets: Mapping[str, bytes] = field(default_factory=dict)
     no_cache: bool = False
     file: str = "Dockerfile"
+    platform: str = ""  # linux/arm64: what the image says it is for
     classic: bool = False  # as Docker's classic builder would (plan.py), with the images on the way
     network: str = "default"  # of all RUNs; none: they have no network, whatever the Dockerfile says
     key: str = ""  # what is compared with the last build of the same key; by default the context's and the file's place

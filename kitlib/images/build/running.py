@@ -36,10 +36,10 @@ def run(planner: Planner, stage: Stage, at: Instruction) -> None:
             mounts.append(_mount(planner, stage, at, planner.words(at, value, stage.env())))
         elif name == "network":
             if value not in ("default", "none", "host"):
-                raise planner.fail(at, f"--network can be default, none or host, not {value!r}")
+                raise planner.fail(at, f"--network can be default, none or host, not {value!r}", value)
             network = value
         elif name != "security":
-            raise planner.fail(at, f"unknown flag: {name}")
+            raise planner.fail(at, f"unknown flag: {name}", f"--{name}")
     argv, script = _command(stage, at)
     if not argv:
         raise planner.fail(at, "RUN has no command")
@@ -77,10 +77,10 @@ def _mount(planner: Planner, stage: Stage, at: Instruction, text: str) -> Mount:
         fields[_ALIASES.get(key.lower(), key.lower())] = value if there else "true"
     kind = fields.pop("type", "bind")
     if kind not in MOUNT_TYPES:
-        raise planner.fail(at, f"unsupported mount type {kind!r}: there are {', '.join(MOUNT_TYPES)}")
+        raise planner.fail(at, f"unsupported mount type {kind!r}: there are {', '.join(MOUNT_TYPES)}", kind)
     unknown = sorted(set(fields) - _KEYS[kind])
     if unknown:
-        raise planner.fail(at, f"unexpected key {unknown[0]!r} for mount type {kind!r}")
+        raise planner.fail(at, f"unexpected key {unknown[0]!r} for mount type {kind!r}", unknown[0])
     identity = fields.get("id", "")
     target = fields.get("target", "")
     if kind == "secret":

@@ -201,6 +201,8 @@ class _Lexer:
             return value or ""
         if colon:
             raise WordError(f"unsupported modifier ({operator}) in substitution", start)
+        if not operator:
+            raise WordError("syntax error: missing '}' in substitution", start)
         doubled = self._peek() == operator
         self._at += doubled
         if operator in ("#", "%"):
