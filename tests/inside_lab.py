@@ -14,8 +14,9 @@ import pytest
 from kitlib.book import files
 from kitlib.checks.framework import load
 
-STEMS = ("lab02_containers", "lab04_buildkit", "lab07_declarative_api", "lab08_pods", "lab09_replicaset_flow",
-         "lab12_config_storage", "lab14_services", "lab15_ingress", "lab16_network_policy", "lab17_zero_downtime")
+STEMS = ("lab02_containers", "lab03_image_layers", "lab04_buildkit", "lab07_declarative_api", "lab08_pods",
+         "lab09_replicaset_flow", "lab12_config_storage", "lab14_services", "lab15_ingress", "lab16_network_policy",
+         "lab17_zero_downtime")
 
 
 @pytest.mark.parametrize("stem", STEMS)
@@ -30,6 +31,7 @@ def test_the_solution_gets_full_marks_here(tmp_path: Path, stem: str) -> None:
                               check=True)
     finally:
         subprocess.run([*kit, "down", "--delete"], env=env, check=True)
+        subprocess.run([*kit, "engine", "down"], env=env, check=True)
     told = json.loads(done.stdout)
     assert [r["name"] for r in told["results"] if not r["passed"]] == []
     assert told["score"] == told["max_score"] == load(stem).max_points

@@ -1,4 +1,4 @@
-"""Whole directories: copied with their hard links (busybox is one file with 400 names, not 400 files), and removed.
+"""Whole directories: copied with their hard links (busybox is one file with hundreds of names), and removed.
 
 As under overlayfs a file and its copy share nothing.  Among themselves the copied names go on being one file, which
 overlayfs would end when one of them is written to.

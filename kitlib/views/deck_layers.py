@@ -41,9 +41,9 @@ _IMAGES: dict[str, tuple[str, tuple[_Step, ...]]] = {
         _BASE, ("RUN … recipe menu old book", (_file("srv/recipe", 6), _file("srv/menu", 6), _file("srv/old", 6),
                                                _file("srv/book", 2_000_000))))),
     "secret": ("lab03/leaky:1", (
-        _BASE, ("COPY oven.key /", (_file("oven.key", 25),)),
-        ("RUN sha256sum < /oven.key > /srv/seal", (_file("srv/seal", 65),)),
-        ("RUN rm /oven.key", (File("oven.key", WHITEOUT),)), ('CMD ["cat", "/srv/seal"]', ()))),
+        _BASE, ("COPY secret.key /", (_file("secret.key", 25),)),
+        ("RUN sha256sum < /secret.key > /srv/seal", (_file("srv/seal", 65),)),
+        ("RUN rm /secret.key", (File("secret.key", WHITEOUT),)), ('CMD ["cat", "/srv/seal"]', ()))),
     "fat": ("lab03/fat:1", (
         _BASE, ("RUN fetch the list", (_LIST,)), ("RUN install from it", (_BAG,)),
         ("RUN rm -r /var/lists", (File("var/lists", WHITEOUT),)),
@@ -67,7 +67,7 @@ def layers(which: str = "talk") -> str:
     config: dict[str, Any] = {
         "rootfs": {"type": "layers", "diff_ids": digests},
         "history": [{"created_by": words} | ({} if files else {"empty_layer": True}) for words, files in steps]}
-    key = [Finding("/oven.key", 2, "the oven's key")] if which == "secret" else []
+    key = [Finding("/secret.key", 2, "the oven's key")] if which == "secret" else []
     scanned = [Scanned(digest, Place(Path(), 0, sum(f.size for f in files)), list(files), key if number == 2 else [])
                for number, (digest, (_, files)) in enumerate(zip(digests, made, strict=True), 1)]
     found = report(name, digests[-1], config, scanned).json()

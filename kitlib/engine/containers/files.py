@@ -12,7 +12,6 @@ import asyncio
 import contextlib
 import json
 import os
-import shutil
 import stat
 import subprocess
 from collections.abc import AsyncIterator, Iterator
@@ -29,6 +28,7 @@ from kitlib.images.merged import Merged
 from kitlib.runtime.process.client import ProcessRuntime
 from kitlib.runtime.process.images import COPY, USER_OVERLAY
 from kitlib.runtime.process.isolation import python_command
+from kitlib.runtime.treecopy import remove_tree
 
 Object = dict[str, Any]
 MODIFIED, ADDED, DELETED = 0, 1, 2
@@ -142,13 +142,7 @@ def size_root(container: Container) -> int:
 
 def remove(place: Path) -> None:
     """A container's directory, also what a program has made unreadable."""
-    def again(function: Any, path: str, _: Any) -> None:
-        with contextlib.suppress(OSError):
-            os.chmod(os.path.dirname(path), 0o700)
-            os.chmod(path, 0o700)
-            function(path)
-
-    shutil.rmtree(place, onerror=again)
+    remove_tree(place)
 
 
 # Through a process that stands where the files are.
