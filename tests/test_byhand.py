@@ -285,7 +285,8 @@ OWN = "unshare mnt;unshare pid;fork"
     (lab02.pod_by_hand, [f"{APP.removesuffix(';loopback_up')};{OWN}", f"join app user net uts ipc;{OWN}"], "is down"),
     (lab02.pod_by_hand, [f"{APP};{OWN}"], "a name of its own"),
 ])  # fmt: skip
-def test_mistakes_get_their_hints_where_all_is_refused(check, steps: list[str], hint: str | None) -> None:
+def test_mistakes_get_their_hints_where_all_is_refused(check, steps: list[str], hint: str | None, monkeypatch) -> None:
+    monkeypatch.setattr(boxes, "_users_may", lambda: False)
     given = [told(*line.split(";"), refused=tuple(line.split(";"))) for line in steps]
     for box, name in zip(given, ("app", "helper"), strict=False):
         box.name = name
@@ -298,6 +299,13 @@ def test_mistakes_get_their_hints_where_all_is_refused(check, steps: list[str], 
         with pytest.raises(boxes.Wrong) as wrong:
             check(world)
         assert hint in f"{wrong.value} {wrong.value.help}"
+
+
+def test_a_refusal_is_not_believed_where_none_would_be(monkeypatch) -> None:
+    monkeypatch.setattr(boxes, "_users_may", lambda: True)
+    steps = ("unshare user", "map_users", "unshare uts", "hostname web")
+    with pytest.raises(boxes.Wrong, match="this machine allows them"):
+        lab02.own_name(AnswersOnly(told(*steps, refused=steps)))
 
 
 def test_a_box_that_has_ended_is_told_from_one_that_never_was() -> None:

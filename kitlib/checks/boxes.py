@@ -5,14 +5,15 @@ looked for among the living processes of this machine, and what is said of the p
 from outside: /proc, and nsenter.  So a box has to live when it is checked.
 
 Where the kernel refused a step (on Binder: all of them) nothing can be measured: there the steps are judged, as far as
-they were refused, by what they would have done.
+they were refused, by what they would have done.  That it refuses user namespaces, without which the rest is nothing,
+is not believed but tried.
 """
 
 from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,14 +23,19 @@ from kitlib.runtime.byhand import namespaces
 from kitlib.runtime.byhand.wire import enter
 
 FORM: dict[str, Any] = {"name": str, "pid": int, "steps": [str], "refused": dict, "mistakes": [str],
-                        "namespaces": dict, "outside": dict}
+                        "namespaces": dict.fromkeys(namespaces.KINDS, int),
+                        "outside": dict.fromkeys(namespaces.KINDS, int)}
 PIVOT, CHROOT = "pivot_root", "chroot"
 
 
 @dataclass
 class Box:
-    """What is true of a box.  numbers: kind → the namespace it is in; own: the kinds that it does not share with the
-    notebook; root: how it got its root directory; loopback: whether 127.0.0.1 is there."""
+    """What is true of a box.
+
+    numbers: kind → the namespace it is in.  own: the kinds that it does not share with the notebook.  root_inside:
+    whether somebody is user 0 in it.  first: whether it is process 1.  proc: whether its /proc says so.  root: how it
+    got its root directory, motd: what /etc/motd says there.  loopback: whether 127.0.0.1 is there.
+    """
 
     name: str
     steps: list[str]
@@ -45,8 +51,17 @@ class Box:
     motd: str = ""
     loopback: bool = False
 
-    def tried(self, step: str) -> bool:
-        return any(each.split()[0] == step or each == step for each in (*self.steps, *self.mistakes))
+    def tried(self, verb: str) -> bool:
+        return any(_verb(each) == verb for each in (*self.steps, *self.mistakes))
+
+
+def _verb(step: str) -> str:
+    return step.partition(" ")[0]
+
+
+def _not_had(refused: Iterable[str]) -> set[str]:
+    """The kinds of namespaces that were refused."""
+    return {step.partition(" ")[2] for step in refused if _verb(step) == "unshare"}
 
 
 def box(world: World, answer: str) -> Box:
@@ -70,6 +85,9 @@ def of(world: World, report: Mapping[str, Any]) -> Box:
         if apart:
             raise Wrong(f"the box {found.name} is not there any more", "It ends with the notebook's kernel, or when a "
                         "new one of its name is made. Run its cells again, then the button.")
+        if "unshare user" in report["refused"] and _users_may():
+            raise Wrong(f"{found.name} says that it was refused a user namespace, and this machine allows them",
+                        "Make the box anew, here: then it can be measured, and not only its steps.")
         if report["refused"]:
             world.note(f"the kernel refused {', '.join(report['refused'])}: judged by the steps")
         return found
@@ -103,6 +121,13 @@ def judged(report: Mapping[str, Any]) -> Box:
     return found
 
 
+def _users_may() -> bool:
+    """Whether an ordinary user gets a user namespace on this machine."""
+    who: dict[str, Any] = {"user": 65534, "group": 65534, "extra_groups": []} if os.geteuid() == 0 else {}
+    return subprocess.run(["unshare", "--user", "true"], cwd="/", capture_output=True, timeout=10, check=False,
+                          **who).returncode == 0
+
+
 def _find(wanted: Mapping[str, int], outside: Mapping[str, int]) -> int | None:
     """The oldest living process in these namespaces.  (Its number here may be another one than there.)
 
@@ -124,8 +149,7 @@ def _find(wanted: Mapping[str, int], outside: Mapping[str, int]) -> int | None:
 
 def _measure(found: Box, pid: int, report: Mapping[str, Any]) -> None:
     """Replace what the steps say by what is, but for what the kernel has refused."""
-    refused = {step.split()[0] for step in report["refused"] if not step.startswith("unshare")}
-    not_had = {step.split()[1] for step in report["refused"] if step.startswith("unshare")}
+    refused, not_had = set(map(_verb, report["refused"])), _not_had(report["refused"])
     found.numbers = namespaces.of(pid)
     real = {kind for kind, number in found.numbers.items() if number != report["outside"].get(kind)}
     found.own = real | (found.own & not_had)
