@@ -29,8 +29,9 @@ def test_a_programs_time_and_memory_are_its_own() -> None:
 
 def test_both_take_the_same_image_apart() -> None:
     figures = {figure.name: figure for figure in analysis.measure(1, megabytes=2, files=60)}
-    assert figures["layers of a 2 MB image"].value > 0
-    assert figures["layers of a 2 MB image: times less than dive"].promised == 3
+    assert figures["layers of a 2 MB image with a late change"].value > 0
+    assert figures["layers of a 2 MB image with a late change: times less than dive"].promised == 3
+    assert figures["layers of a 2 MB image with nothing removed: times less than dive"].promised is None
     assert figures["layers of a 1 MB image in gzip"].real
     assert figures["layers of a 1 MB image in zstd"].real is None
 

@@ -75,10 +75,13 @@ def entries(source: Source, looker: Looker | None = None) -> list[File]:
         raw, rights, size, mtime, given, kind, link, magic, prefix = unpack(block)
         # A header's checksum is the sum of its bytes, with eight spaces where it stands itself; the lower half of
         # Adler-32 is such a sum, too, and is computed in C.
-        expected = (_number(given[:7], position) - 256 + sum(given) + 1) % 65521
+        try:
+            summed, stored, time = int(given[:6], 8), int(size[:-1], 8), int(mtime[:-1], 8)
+        except ValueError:
+            summed, stored, time = _number(given[:7], position), _number(size, position), _number(mtime, position)
+        expected = (summed - 256 + sum(given) + 1) % 65521
         if expected != checksum(block) & 0xffff and not _fits(block, given, position):
             raise ImageError(f"it is damaged: no header of a tar at byte {position}")
-        stored = _number(size, position)
         position += BLOCK
         if kind in _EXTRA:
             data = _extra(source, stored, position)
@@ -94,7 +97,7 @@ def entries(source: Source, looker: Looker | None = None) -> list[File]:
         if prefix[0] and magic == b"ustar\0":
             name = f"{_text(prefix)}/{name}"
         target = _text(link) if link[0] else ""
-        real, at, time = stored, position, _number(mtime, position)
+        real, at = stored, position
         owner = known.get(rights)
         if owner is None:
             owner = known[rights] = (_number(rights[:8], position) & 0o7777, _number(rights[8:16], position),

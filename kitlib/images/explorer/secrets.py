@@ -37,8 +37,8 @@ _ASSIGNED = re.compile(r"\b(\w*(?:PASSWORD|PASSWD|SECRET|TOKEN|API_?KEY)\w*)=(\S
 _HARMLESS_PLACES = (
     "usr/share/", "usr/lib/", "usr/lib64/", "usr/libexec/", "usr/include/", "usr/bin/", "usr/sbin/", "usr/local/lib/",
     "usr/local/share/", "usr/local/include/", "usr/local/bin/", "bin/", "sbin/", "lib/", "lib64/", "var/lib/dpkg/",
-    "var/lib/apt/", "etc/passwd", "etc/group", "etc/shadow", "etc/gshadow", "etc/pam.d/", "etc/security/", "etc/ssl/",
-    "etc/nsswitch.conf", "etc/login.defs", "etc/init.d/", "etc/alternatives/")
+    "var/lib/apt/", "etc/pam.d/", "etc/security/", "etc/ssl/", "etc/init.d/", "etc/alternatives/")
+_HARMLESS_FILES = ("etc/passwd", "etc/group", "etc/shadow", "etc/gshadow", "etc/nsswitch.conf", "etc/login.defs")
 _HARMLESS_PARTS = ("/site-packages/", "/dist-packages/", "/node_modules/", "/.git/objects/")
 _HARMLESS_KINDS = (".py", ".pyc", ".pyi", ".so", ".h", ".c", ".cc", ".cpp", ".go", ".rs", ".java", ".class", ".jar",
                    ".js", ".mjs", ".ts", ".css", ".map", ".rb", ".php", ".md", ".rst", ".html", ".svg", ".png", ".gz",
@@ -60,14 +60,19 @@ class Looker:
 
     def __init__(self, layer: int) -> None:
         self._layer = layer
+        self._harmless: dict[str, bool] = {}  # directories that were met, and whether nobody keeps secrets there
         self.found: list[Finding] = []
 
     def wants(self, path: str, size: int) -> int:
-        if path.startswith(_HARMLESS_PLACES) or path.endswith(_HARMLESS_KINDS):
+        if path.endswith(_HARMLESS_KINDS):
             return 0
-        for part in _HARMLESS_PARTS:
-            if part in path:
-                return 0
+        directory = path.rpartition("/")[0]
+        harmless = self._harmless.get(directory)
+        if harmless is None:
+            harmless = self._harmless[directory] = f"{directory}/".startswith(_HARMLESS_PLACES) or any(
+                part in f"{directory}/" for part in _HARMLESS_PARTS)
+        if harmless or (directory == "etc" and path.startswith(_HARMLESS_FILES)):
+            return 0
         if size <= SMALL:
             return size
         return 1 if _ANY_NAME.search(path) else 0

@@ -78,6 +78,11 @@ class Tree:
     def apply(self, files: Sequence[File], number: int) -> list[Change]:
         """Put a layer on top; what it changed, by path."""
         seen = self._seen
+        if not seen:
+            seen.update((file.path, (file, number)) for file in files
+                        if file.path and file.kind not in (WHITEOUT, OPAQUE_MARK))
+            self._link(files, number)
+            return [Change(path, ADDED, seen[path][0]) for path in sorted(seen)]
         before = {path: seen.pop(path) for path in self._gone(files)}
         changes = {path: Change(path, REMOVED, file, file) for path, (file, _) in before.items()}
         for file in files:
@@ -93,17 +98,22 @@ class Tree:
                     changes[path] = changes[path]._replace(file=file)
                 continue
             seen[path] = file, number
-            if kind == HARD_LINK:
-                target = file.link.strip("/").removeprefix("./")
-                if (there := seen.get(target)) is not None and there[1] == number:
-                    self._linked[path] = target, there[0], number
             if old is None:
                 changes[path] = Change(path, ADDED, file)
             elif kind != DIRECTORY or _differ(old[0], file):
                 changes[path] = Change(path, CHANGED, file, old[0])
             else:
                 changes.pop(path, None)
+        self._link(files, number)
         return [changes[path] for path in sorted(changes)]
+
+    def _link(self, files: Sequence[File], number: int) -> None:
+        """Notes which file of the same layer a hard link is."""
+        for file in files:
+            if file.kind == HARD_LINK:
+                target = file.link.strip("/").removeprefix("./")
+                if (there := self._seen.get(target)) is not None and there[1] == number:
+                    self._linked[file.path] = target, there[0], number
 
     def _gone(self, files: Sequence[File]) -> Iterator[str]:
         """Paths below that the layer hides: by whiteouts, or by a file where a directory was (or the other way)."""

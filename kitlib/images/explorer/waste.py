@@ -65,10 +65,10 @@ class Counter:
         leaves = [(path, max(size, 0)) for path, size in own.items() if path not in parents]
         if gone:
             leaves = self._with_whiteouts(leaves, gone, own)
+        known = self._seen
         for path, size in leaves:
-            seen = self._seen.get(path)
-            self._seen[path] = (1, size, size) if seen is None else (
-                seen[0] + 1, seen[1] + size, min(seen[2], size))
+            seen = known.get(path)
+            known[path] = (1, size, size) if seen is None else (seen[0] + 1, seen[1] + size, min(seen[2], size))
         self._stack(own, gone)
         self._first = False
 
