@@ -171,14 +171,14 @@ def test_layers_that_images_share_are_named(tmp_path: Path) -> None:
         archive.load(store, docker_archive(tmp_path / "a.tar", layers, f"kit/app:{number}"))
     shown = kit_command(tmp_path, "kit/app:2", "--json").stdout
     assert [layer["sharedWith"] for layer in json.loads(shown)["layers"]] == [
-        ["docker.io/kit/app:0", "docker.io/kit/app:1"], ["docker.io/kit/app:1"], [], []]
+        ["kit/app:0", "kit/app:1"], ["kit/app:1"], [], []]
     archive_of_all = tmp_path / "all.tar"
     with archive_of_all.open("wb") as out:
         archive.save(store, store.images(), out)
     one = kit.layers(f"{archive_of_all}:kit/app:1")
-    assert [each["sharedWith"] for each in one.layers] == [["docker.io/kit/app:0", "docker.io/kit/app:2"],
-                                                           ["docker.io/kit/app:2"]]
-    with pytest.raises(KitError, match=r"there is no image kit/app:7 in .*; it has: docker\.io/kit/app:0, "):
+    assert [each["sharedWith"] for each in one.layers] == [["kit/app:0", "kit/app:2"],
+                                                           ["kit/app:2"]]
+    with pytest.raises(KitError, match=r"there is no image kit/app:7 in .*; it has: kit/app:0, "):
         kit.layers(f"{archive_of_all}:kit/app:7")
 
 

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 from kitlib.cli.common import Commands, command, print_json, print_table
 from kitlib.cli.progress import Status
 from kitlib.cluster.errors import KitError, UsageError
+from kitlib.images.reference import familiar
 
 if TYPE_CHECKING:
     from kitlib.images.store import ImageStore, StoredImage
@@ -58,11 +59,6 @@ def _find(store: ImageStore, name: str) -> StoredImage:
     if found is None:
         raise KitError(f"there is no image {name} in the store: `kit image list` shows what there is.")
     return found
-
-
-def familiar(name: str) -> str:
-    """docker.io/library/nginx:1 → nginx:1, as people say it."""
-    return name.removeprefix("docker.io/").removeprefix("library/")
 
 
 def _load(store: ImageStore, arguments: argparse.Namespace) -> None:

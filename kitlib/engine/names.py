@@ -10,15 +10,9 @@ from __future__ import annotations
 import re
 
 from kitlib.engine.errors import EngineError
-from kitlib.images.reference import Reference, parse
+from kitlib.images.reference import Reference, familiar, parse
 
 _UPPER = re.compile(r"[A-Z]")
-
-
-def familiar(full: str) -> str:
-    """As Docker shows it: without docker.io/ and library/."""
-    short = full.removeprefix("docker.io/")
-    return short.removeprefix("library/") if short != full else full
 
 
 def parsed(text: str, status: int = 400) -> Reference:

@@ -33,7 +33,7 @@ from kitlib.images.descriptor import (
     pieces,
 )
 from kitlib.images.errors import ImageError
-from kitlib.images.reference import parse
+from kitlib.images.reference import familiar, parse
 from kitlib.images.store import LARGEST_JSON, REF_NAME, ImageStore, StoredImage, choose, read_image
 
 _FULL_NAME = ("io.containerd.image.name", REF_NAME)
@@ -262,7 +262,7 @@ def save(store: ImageStore, images: Sequence[StoredImage], out: BinaryIO) -> Non
         entry = grouped.setdefault(image.id, {"Config": _place(image.id), "RepoTags": [],
                                               "Layers": [_place(one.digest) for one in image.layers]})
         if image.name:
-            entry["RepoTags"].append(image.name.removeprefix("docker.io/").removeprefix("library/"))
+            entry["RepoTags"].append(familiar(image.name))
     with tarfile.open(fileobj=out, mode="w|", format=tarfile.PAX_FORMAT) as tar:
         _add(tar, "oci-layout", b'{"imageLayoutVersion":"1.0.0"}')
         digests = {d.digest for image in images for d in (image.manifest, image.config_descriptor, *image.layers)}

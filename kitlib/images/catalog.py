@@ -21,7 +21,7 @@ from pathlib import Path
 
 from kitlib.images.packages import NotFetched, Package
 from kitlib.images.recipes import RECIPES, Order, Recipe
-from kitlib.images.reference import Reference, parse
+from kitlib.images.reference import Reference, familiar, parse
 from kitlib.runtime.cri import Image, RuntimeError_
 from kitlib.runtime.process.images import ImageConfig
 
@@ -46,7 +46,7 @@ class ImageCatalog:
     def names(self) -> list[str]:
         """The familiar names, for messages and the doctor; those that may have to be fetched come last."""
         names = sorted(RECIPES, key=lambda name: RECIPES[name].package is not None)
-        return [name.removeprefix("docker.io/").removeprefix("library/") for name in names]
+        return [familiar(name) for name in names]
 
     def normalize(self, reference: str) -> str:
         return str(self._parse(reference))

@@ -40,3 +40,8 @@ def parse(text: str) -> Reference | None:
         path = f"library/{path}"
     digest = match["digest"] or ""
     return Reference(f"{host}/{path}", match["tag"] or ("" if digest else "latest"), digest)
+
+
+def familiar(name: str) -> str:
+    """As people and docker say it: docker.io/library/nginx:1 is nginx:1."""
+    return name.removeprefix("docker.io/").removeprefix("library/") if name.startswith("docker.io/") else name

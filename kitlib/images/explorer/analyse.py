@@ -13,6 +13,7 @@ from kitlib.images.explorer import scan, secrets
 from kitlib.images.explorer.places import PlacedImage, stored
 from kitlib.images.explorer.report import Report, Scanned, report
 from kitlib.images.explorer.source import Place, kind_of, opened
+from kitlib.images.reference import familiar
 from kitlib.images.store import ImageStore, StoredImage
 
 
@@ -27,7 +28,7 @@ def analyse_placed(image: PlacedImage, name: str = "") -> Report:
                 scanned = list(threads.map(_scan, numbers, image.layers))
         else:
             scanned = list(map(_scan, numbers, image.layers))
-        return report(name or image.name, image.id, image.config, scanned)
+        return report(familiar(name or image.name), image.id, image.config, scanned)
 
 
 @contextlib.contextmanager

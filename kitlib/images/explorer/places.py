@@ -28,7 +28,7 @@ from kitlib.images.descriptor import INDEXES, MANIFESTS, Descriptor, digest_of, 
 from kitlib.images.errors import ImageError
 from kitlib.images.explorer import scan
 from kitlib.images.explorer.source import Part, Place, opened, unpacked
-from kitlib.images.reference import parse
+from kitlib.images.reference import familiar, parse
 from kitlib.images.store import LARGEST_JSON, REF_NAME, ImageStore, StoredImage, choose
 
 _NAMES = ("io.containerd.image.name", REF_NAME)
@@ -257,7 +257,7 @@ def pick(there: Sequence[PlacedImage], name: str, path: Path) -> PlacedImage:
         if name in image.names or (wanted is not None and wanted in map(parse, image.names)) or (
                 len(name) >= 6 and image.id.removeprefix("sha256:").startswith(name.removeprefix("sha256:"))):
             return image
-    known = ", ".join(name for image in there for name in image.names) or "no name at all"
+    known = ", ".join(familiar(name) for image in there for name in image.names) or "no name at all"
     raise ImageError(f"there is no image {name} in {path}; it has: {known}")
 
 

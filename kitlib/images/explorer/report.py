@@ -20,6 +20,7 @@ from kitlib.images.explorer import secrets, waste
 from kitlib.images.explorer.scan import File
 from kitlib.images.explorer.source import Place
 from kitlib.images.explorer.tree import ADDED, CHANGED, REMOVED, Change, Tree
+from kitlib.images.reference import familiar
 
 _DIGEST = re.compile(r"\b((?:file|dir|multi):[0-9a-f]{12})[0-9a-f]{52}\b")
 __all__ = ["ADDED", "CHANGED", "REMOVED", "Change", "Layer", "Report", "Step", "instruction_of", "report", "share"]
@@ -141,7 +142,7 @@ def share(report: Report, others: Iterable[tuple[str, Iterable[str]]]) -> None:
     names: dict[str, list[str]] = {}
     for name, diff_ids in others:
         for diff_id in set(diff_ids):
-            names.setdefault(diff_id, []).append(name)
+            names.setdefault(diff_id, []).append(familiar(name))
     for layer in report.layers:
         layer.shared = tuple(sorted(set(names.get(layer.diff_id, ())) - {report.name}))
 
