@@ -36,6 +36,7 @@ from kitlib.images.store import default_store
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("KIT_HOME", str(tmp_path))
     monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")
+    monkeypatch.setenv("DOCKER_BUILDKIT", "")  # and nothing of what a test sets is left afterwards
     monkeypatch.delenv("KUBECONFIG", raising=False)
     yield tmp_path
     EmbeddedEngine().stop()
@@ -50,7 +51,7 @@ def test_kit_engine_up_status_down(home: Path, capsys: pytest.CaptureFixture[str
     assert capsys.readouterr().out.splitlines() == [f"The embedded engine is up already: {up['version']}",
                                                     f"export DOCKER_HOST={up['host']}"]
     assert main(["env"]) == 0
-    assert capsys.readouterr().out == f"export DOCKER_HOST={up['host']}\n"
+    assert capsys.readouterr().out == f"export DOCKER_HOST={up['host']}\nexport DOCKER_BUILDKIT=0\n"
     assert main(["engine", "status", "--json"]) == 0
     assert {"kind": "embedded", "version": up["version"], "host": up["host"]} in json.loads(capsys.readouterr().out)
     assert main(["engine", "down"]) == 0

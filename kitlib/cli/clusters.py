@@ -134,7 +134,7 @@ def run_env(arguments: argparse.Namespace) -> int | None:
     found: dict[str, str] = {}
     engine = EmbeddedEngine().endpoint()
     if engine is not None:
-        found["DOCKER_HOST"] = engine.host
+        found |= engine.environment
     try:
         found["KUBECONFIG"] = str(EmbeddedCluster(find(arguments.name)).kubeconfig)
     except NoCluster:

@@ -40,6 +40,12 @@ class Endpoint:
     version: str = ""
 
     @property
+    def environment(self) -> dict[str, str]:
+        """What makes the docker command mean it.  Where buildx is installed, recent ones build with it unless told not
+        to, whatever the engine says; and the embedded one does not speak BuildKit's protocol."""
+        return {"DOCKER_HOST": self.host, **({"DOCKER_BUILDKIT": "0"} if self.kind == "embedded" else {})}
+
+    @property
     def socket(self) -> str:
         """The path of the unix socket; "" if it is none."""
         return self.host.removeprefix("unix://") if self.host.startswith("unix://") else ""
@@ -136,7 +142,7 @@ def use() -> Endpoint:
     """Choose, and let this process and what it starts mean that engine."""
     chosen = choose()
     assert chosen is not None
-    os.environ["DOCKER_HOST"] = chosen.host
+    os.environ.update(chosen.environment)
     return chosen
 
 

@@ -2,7 +2,6 @@
 
     analysis.py   taking a 500 MB image apart, beside dive
     building.py   a build of twenty steps, beside docker build
-    engine.py     the embedded Docker Engine: its start, and docker run beside the real engine
     measured.py   a program that is run: its time, its memory
 
 Each module in MODULES has `measure(times)`: it gives figures (figures.side_by_side makes two of each comparison, what
@@ -18,7 +17,7 @@ from importlib import import_module
 from kitlib.bench.figures import Figure
 from kitlib.cluster.errors import KitError
 
-MODULES = ("analysis", "building", "engine")
+MODULES = ("analysis", "building")
 
 
 def measure(times: int, note: Callable[[str], None]) -> list[Figure]:
