@@ -25,6 +25,7 @@ from kitlib.cluster.background import spawn, terminate, wait_ready
 from kitlib.cluster.embedded import disk_sentence
 from kitlib.cluster.errors import CannotStart, KitError, UsageError
 from kitlib.cluster.home import ProcessDir, kit_home
+from kitlib.runtime.process.link import stop_daemon
 
 REAL_SOCKET = "unix:///var/run/docker.sock"
 LONGEST = 100  # sun_path has 108 bytes, and clients are not all careful with the last ones
@@ -99,6 +100,7 @@ class EmbeddedEngine:
             running = self.directory.is_running()
             if running:
                 terminate(self.directory, "the engine")
+            running = stop_daemon(str(self.directory.run / "runtime.sock")) or running  # of an engine that was killed
             self.directory.state.unlink(missing_ok=True)
         return running
 

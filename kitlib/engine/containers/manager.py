@@ -52,15 +52,15 @@ class Containers:
     async def start(self) -> None:
         for document in self.engine.state.all("containers").values():
             self._add(Container.load(document))
+        for container in [one for one in self._known.values() if one.running and not one.state["Restarting"]]:
+            await running.adopt(self, container)
         self._waking = asyncio.get_running_loop().create_task(self._wake())
 
     async def _wake(self) -> None:
-        """The runtime starts beside the first requests; then what ran before is looked for."""
+        """Beside the first requests: the runtime starts, and what is to run again."""
         await self.runtime()
         for container in list(self._known.values()):
-            if container.running and not container.state["Restarting"]:
-                await running.adopt(self, container)
-            elif container.state["Restarting"] or self._is_to_come_back(container):
+            if container.state["Restarting"] or self._is_to_come_back(container):
                 container.stopped_by_hand = False
                 with contextlib.suppress(EngineError):
                     await running.start(self, container)

@@ -45,7 +45,7 @@ async def start(containers: Containers, container: Container) -> None:
         user = users.look_up(container.config["User"], trees, container.host["GroupAdd"] or ())
         await asyncio.to_thread(place.check_directory, trees, container.config["WorkingDir"])
         described = spec.describe(container, user, runtime=runtime.name, layers=container.layers,
-                                  nameserver=nameserver)
+                                  nameserver=nameserver, ip=networks.wiring.own(container))
         container.task = await runtime.create_described(container.sandbox, container.name, described)
         container.session = await runtime.session("attach", container.task, stdin=bool(container.config["OpenStdin"]),
                                                   tty=container.tty, early=True, lossless=True)

@@ -40,8 +40,9 @@ def environment(container: Container, user: User) -> dict[str, str]:
     return {**env, "HOME": env.get("HOME", user.home)}
 
 
-def describe(container: Container, user: User, *, runtime: str, layers: Sequence[str], nameserver: str) -> Object:
-    """What the daemon starts.  runtime: oci or process."""
+def describe(container: Container, user: User, *, runtime: str, layers: Sequence[str], nameserver: str,
+             ip: str) -> Object:
+    """What the daemon starts.  runtime: oci or process; ip: what the filter of the runtime process gives it."""
     settings, host = container.config, container.host
     argv, oci = container.argv, runtime == "oci"
     mounts = [{"container_path": point["Destination"], "host_path": point["Source"], "readonly": not point["RW"]}
@@ -67,8 +68,8 @@ def describe(container: Container, user: User, *, runtime: str, layers: Sequence
     return {
         "argv": argv, "env": environment(container, user), "cwd": settings["WorkingDir"] or "/",
         "user": user.uid, "group": user.gid, "security": security, "hostname": hostname(container),
-        "ip": container.ip if not oci else "", "dns": {"servers": [nameserver] if nameserver else []},
-        "host_network": container.network_mode == "host", "mounts": [] if oci else mounts,
+        "ip": ip, "dns": {"servers": [nameserver] if nameserver else []},
+        "host_network": not ip, "mounts": [] if oci else mounts,
         "image": {"host_programs": False, "files": {}, "links": {}, "directories": [], "binds": []},
         "layers": list(layers), "image_ref": container.image, "etc": {}, "readonly_rootfs": host["ReadonlyRootfs"],
         "log_path": "" if (host["LogConfig"] or {}).get("Type") == "none" else str(container.log_path),
@@ -203,6 +204,8 @@ def warnings(host: Mapping[str, Any], container: Container) -> list[str]:
         found.append("Capabilities cannot be changed on this machine: the container has those of the engine's user.")
     if host["Devices"]:
         found.append("Devices cannot be added on this machine: they are left out.")
+    if host["Ulimits"]:
+        found.append("Limits of processes (--ulimit) cannot be set on this machine. They are discarded.")
     if len(container.networks) > 1:
         found.append("Without network namespaces a container has one address in all of its networks.")
     return found

@@ -67,6 +67,10 @@ class Wiring(Protocol):
         """A socket that is connected to a port of the container.  Raises OSError."""
         ...
 
+    def own(self, container: Container) -> str:
+        """The address that its filter gives it; "" where it has a network of its own, or the host's."""
+        ...
+
     def nameserver(self, container: Container) -> str:
         """What its resolv.conf has to say; "": as on the host."""
         ...
@@ -169,6 +173,9 @@ class Bridged:
         made = await self._runtime.receive("open_socket", node="", kind=kind)
         return await _connected(made, container.ip or "127.0.0.1", port)
 
+    def own(self, container: Container) -> str:
+        return ""
+
     def nameserver(self, container: Container) -> str:
         return EMBEDDED_DNS if user_defined(container) else ""
 
@@ -185,6 +192,7 @@ class Addressed:
         self._runtime, self._names, self._slice, self._containers = runtime, names, leased, containers
         self.pools: Pools = LoopbackPools(leased.number)
         self._server: DnsServer | None = None
+        self._given: dict[str, str] = {}  # sandbox → address
 
     def may_have(self, network: Network) -> bool:
         return isinstance(self.pools, LoopbackPools) and self.pools.owns(network)
@@ -204,10 +212,15 @@ class Addressed:
         if container.network_mode == "none":
             ip = f"127.{self._slice.number}.14.{int(container.id[:2], 16) or 1}"
         if other:
-            ip = next((one.ip for one in self._containers() if one.sandbox == other), "")
+            ip = self._given.get(other, "")
         await self._decide()
-        return await self._runtime.run_pod_sandbox(PodSandboxConfig(
-            container.name, container.id, "", hostname=hostname, ip=ip, host_network=host))
+        sandbox = await self._runtime.run_pod_sandbox(PodSandboxConfig(
+            container.name, container.id, "", hostname=hostname, ip=ip, host_network=not ip))
+        self._given[sandbox] = ip
+        return sandbox
+
+    def own(self, container: Container) -> str:
+        return self._given.get(container.sandbox, "")
 
     async def attach(self, container: Container, network: Object, endpoint: Object) -> None:
         if self._server is None:
@@ -221,9 +234,11 @@ class Addressed:
         await self._decide(without=(container, network["Name"]))
 
     async def closed(self, container: Container) -> None:
+        self._given.pop(container.sandbox, None)
         await self._decide()
 
     async def adopted(self, container: Container) -> None:
+        self._given[container.sandbox] = container.ip
         await self.attach(container, {}, {})
 
     async def _decide(self, without: tuple[Container, str] | None = None) -> None:

@@ -225,7 +225,9 @@ class Container:
     def accounts(self) -> dict[str, Any]:
         """More than the CRI wants to know."""
         cpu, memory = self.usage()
-        return {"cpu": cpu, "memory": memory, "pids": len(self.pids()), "pid": self.task.pid}
+        pids = self.pids()
+        return {"cpu": max(cpu, processes.on_processor(pids)), "memory": memory, "pids": len(pids),
+                "pid": self.task.pid}
 
     def usage(self, snapshot: dict[int, processes.Process] | None = None) -> tuple[int, int]:
         if self.state != RUNNING:

@@ -90,6 +90,18 @@ def usage(processes: Iterable[Process]) -> tuple[int, int]:
     return cpu * 1_000_000_000 // _TICK, memory
 
 
+def on_processor(pids: Iterable[int]) -> int:
+    """Nanoseconds, exactly; ticks are ten milliseconds.  0 where the kernel does not count so."""
+    total = 0
+    for pid in pids:
+        try:
+            with open(f"/proc/{pid}/schedstat") as file:
+                total += int(file.read().split()[0])
+        except (OSError, ValueError, IndexError):
+            continue
+    return total
+
+
 def send(pid: int, number: int) -> bool:
     try:
         os.kill(pid, number)
