@@ -15,6 +15,7 @@ from kitlib.engine.containers.record import Container, now
 from kitlib.engine.errors import EngineError, bad_request, not_found
 from kitlib.images.merged import Merged
 from kitlib.images.store import StoredImage
+from kitlib.runtime.process.images import COPY
 
 if TYPE_CHECKING:
     from kitlib.engine.containers.manager import Containers
@@ -46,7 +47,7 @@ async def create(containers: Containers, name: str, body: Mapping[str, Any]) -> 
         engine.networks.wanted(container, endpoints)
         await asyncio.to_thread(_make, containers, container, image)
         if containers.machine.kind != "oci":
-            warnings += spec.warnings(host, container)
+            warnings += spec.warnings(host, container, mounts=containers.machine.stacking != COPY)
     except BaseException:
         containers.release(chosen)
         await asyncio.to_thread(files.remove, directory)

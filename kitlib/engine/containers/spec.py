@@ -190,9 +190,11 @@ def _devices(wanted: Sequence[Mapping[str, Any]]) -> tuple[list[Object], list[Ob
     return made, allowed
 
 
-def warnings(host: Mapping[str, Any], container: Container) -> list[str]:
-    """What the runtime `process` does not do, in Docker's own words where it has them."""
+def warnings(host: Mapping[str, Any], container: Container, *, mounts: bool) -> list[str]:
+    """What the runtime `process` does not do, in Docker's own words where it has them.  mounts: it may mount."""
     found = []
+    if not mounts and (host["ReadonlyRootfs"] or not all(point["RW"] for point in container.mounts)):
+        found.append("Nothing can be mounted read-only on this machine: the container can write to it.")
     if host["Memory"]:
         found.append("Your kernel does not support memory limit capabilities or the cgroup is not mounted. The "
                      "embedded engine looks once a second instead, and ends a container that is over its limit.")

@@ -107,7 +107,7 @@ class Networks:
     def _members(self, network: Object) -> Iterable[tuple[Container, Object]]:
         for container in self._engine_containers():
             endpoint = container.networks.get(network["Name"])
-            if endpoint is not None and endpoint.get("EndpointID") and container.running:
+            if endpoint is not None and endpoint.get("EndpointID"):  # it runs, or is just about to
                 yield container, endpoint
 
     def _engine_containers(self) -> Iterable[Container]:

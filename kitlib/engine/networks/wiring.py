@@ -193,6 +193,7 @@ class Addressed:
         self.pools: Pools = LoopbackPools(leased.number)
         self._server: DnsServer | None = None
         self._given: dict[str, str] = {}  # sandbox → address
+        self._serving = asyncio.Lock()
 
     def may_have(self, network: Network) -> bool:
         return isinstance(self.pools, LoopbackPools) and self.pools.owns(network)
@@ -223,11 +224,12 @@ class Addressed:
         return self._given.get(container.sandbox, "")
 
     async def attach(self, container: Container, network: Object, endpoint: Object) -> None:
-        if self._server is None:
-            server = DnsServer(self._slice.dns_ip, [(one, 53) for one in host_resolvers()[0]])
-            server.responder = self._names.responder(None)
-            await server.start()
-            self._server = server
+        async with self._serving:
+            if self._server is None:
+                server = DnsServer(self._slice.dns_ip, [(one, 53) for one in host_resolvers()[0]])
+                server.responder = self._names.responder(None)
+                await server.start()
+                self._server = server
         await self._decide()
 
     async def detach(self, container: Container, network: Object, endpoint: Object) -> None:

@@ -40,17 +40,27 @@ class Bridges:
         self._commands, self._fabric = commands, fabric
         self._known: dict[str, dict[str, Any]] = {}
         self._count = 0
+        self._making: dict[str, list[Ready]] = {}  # who waits for a bridge that is being made
 
     def make(self, name: str, gateway: str, prefix: int, internal: bool, isolated: bool, done: Ready) -> None:
         """A bridge, or nothing if it is there.  isolated: its containers do not reach each other (icc=false)."""
+        if name in self._making:
+            self._making[name].append(done)
+            return
         if name in self._known:
             done("")
             return
+        self._making[name] = [done]
+
+        def made(why: str) -> None:
+            for waiting in self._making.pop(name):
+                waiting(why)
+
         self._known[name] = {"internal": internal, "isolated": isolated}
         steps = [f"link add {name} type bridge", *([f"addr add {gateway}/{prefix} dev {name}"] if gateway else []),
                  f"link set {name} up"]  # fmt: skip
         self._batch(self._fabric, ["link set lo up", *steps],
-                    lambda why: done(why) if why else self._guard(done))  # fmt: skip
+                    lambda why: made(why) if why else self._guard(made))  # fmt: skip
 
     def remove(self, name: str, done: Ready) -> None:
         if self._known.pop(name, None) is None:
