@@ -173,13 +173,13 @@ def test_a_failing_step_says_where_and_with_which_code(shop: Shop) -> None:
     with pytest.raises(BuildError) as caught:
         shop.build("FROM busybox\nRUN echo before; exit 7\nRUN never\n")
     assert (caught.value.step.line, caught.value.code) == (2, 7)
-    assert str(caught.value) == ('Dockerfile:2: RUN echo before; exit 7: process "/bin/sh -c echo before; exit 7" did '
-                                 "not complete successfully: exit code: 7")
+    assert str(caught.value) == ('Dockerfile:2:1: RUN echo before; exit 7: process "/bin/sh -c echo before; exit 7" '
+                                 "did not complete successfully: exit code: 7")
     assert shop.output() == "before\n"
 
 
 @pytest.mark.parametrize(("text", "sentence"), [
-    ("FROM busybox\nCOPY nothing /\n", "Dockerfile:2: COPY nothing /: 'nothing': not found in the build context"),
+    ("FROM busybox\nCOPY nothing /\n", "Dockerfile:2:1: COPY nothing /: 'nothing': not found in the build context"),
     ("FROM busybox\nCOPY --from=busybox /no /\n", "'/no': not found there"),
     ("FROM busybox\nCOPY --chown=ghost a /\n", "unable to find user ghost"),
     ("FROM busybox\nRUN --mount=type=secret,id=x,required=true true\n", "secret x: not found"),

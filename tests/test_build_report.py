@@ -97,7 +97,7 @@ def test_a_failure_points_at_its_place(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setenv("KIT_HOME", str(tmp_path / "kit"))
     with pytest.raises(kit.KitError, match=r"(?s)Dockerfile:2:1: .*   2 ▶ RUNN true\n     │ \^"):
         kit.build(tmp_path, "FROM busybox\nRUNN true\n")
-    with pytest.raises(kit.KitError, match=r"(?s)^so it goes\nDockerfile:2: .*exit code: 3.*   2 ▶ RUN") as failed:
+    with pytest.raises(kit.KitError, match=r"(?s)^so it goes\nDockerfile:2:1: .*exit code: 3.*   2 ▶ RUN") as failed:
         kit.build(tmp_path, "FROM busybox\nRUN echo so it goes; exit 3\n")
     assert failed.value.figure["exit 3"].how == "failed"
     with pytest.raises(kit.KitError, match="no directory"):

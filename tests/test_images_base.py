@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import lzma
 import shutil
+import subprocess
 import tarfile
 from pathlib import Path
 
@@ -62,6 +63,26 @@ def test_a_damaged_package_is_one_sentence(tmp_path: Path, content: bytes) -> No
     path.write_bytes(content)
     with pytest.raises(ImageError, match="bad_1_amd64"):
         deb.read(path, tmp_path)
+
+
+def test_packages_are_fetched_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def apt(archives: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """As the real one: what is in its archives already, it does not name."""
+        asked.append(arguments[0])
+        missing = [name for name in ("a_1_all.deb", "b_2_all.deb") if not (archives / name).exists()]
+        if arguments[0] == "--download-only":
+            for name in missing:
+                (archives / name).write_bytes(b"12")
+        return subprocess.CompletedProcess([], 0, "".join(f"'http://mirror/{n}' {n} 2 MD5Sum:0\n" for n in missing), "")
+
+    monkeypatch.setattr(packages, "_apt", apt)
+    monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}")
+    for _ in range(2):
+        found = packages.fetched(["a"], tmp_path / "cache", lambda words: None)
+        assert [path.name for path in found] == ["a_1_all.deb", "b_2_all.deb"]
+    assert asked == ["--print-uris", "--download-only", "--print-uris"]
 
 
 @pytest.fixture

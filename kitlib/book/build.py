@@ -97,8 +97,8 @@ def build(context: str | Path = ".", dockerfile: str | Path | None = None, *, ta
         if live:
             live.end(figure)
         said = next((s.output for s in figure if s.number == error.step.number), "").strip()
-        told = "\n".join([*said.splitlines()[-8:], _pointed(text, str(error), error.step.line, 1)])
-        raise BuildFailed(told, figure, error.step.line, 1) from None
+        told = "\n".join([*said.splitlines()[-8:], _pointed(text, str(error), error.step.line, error.step.column)])
+        raise BuildFailed(told, figure, error.step.line, error.step.column) from None
     except ImageError as error:
         raise BuildFailed(f"{file}: {error}.") from None
     finally:

@@ -277,6 +277,9 @@ class ImageStore:
             for path in (self.root / "flat").glob("[0-9a-f]*"):
                 if path.name not in flats:
                     shutil.rmtree(path, ignore_errors=True)
+            for path in (self.root / "owners").glob("*.json"):
+                if not any((self.root / kind / path.stem).exists() for kind in ("unpacked", "flat")):
+                    path.unlink(missing_ok=True)
         return freed
 
 

@@ -44,11 +44,12 @@ def collect(seeds: Sequence[str], cache: Path, scratch: Path, tell: Tell) -> lis
     return sorted(found, key=lambda package: package.name)
 
 
-def _apt(cache: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    status = cache / "status"
+def _apt(archives: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """archives: where it finds packages, and puts new ones."""
+    status = archives / "status"
+    (archives / "partial").mkdir(parents=True, exist_ok=True)
     status.touch()
-    (cache / "partial").mkdir(exist_ok=True)
-    settings = {"Dir::State::status": status, "Dir::Cache::archives": cache, "Dir::Cache::pkgcache": "",
+    settings = {"Dir::State::status": status, "Dir::Cache::archives": archives, "Dir::Cache::pkgcache": "",
                 "Dir::Cache::srcpkgcache": "", "Debug::NoLocking": 1, "APT::Sandbox::User": "",
                 "APT::Install-Recommends": 0, "Acquire::Retries": 2, "Acquire::http::Timeout": 15}
     options = [word for key, value in settings.items() for word in ("-o", f"{key}={value}")]
@@ -62,7 +63,7 @@ def fetched(seeds: Sequence[str], cache: Path, tell: Tell) -> list[Path]:
         raise ImageError("there is no apt-get on this machine")
     cache.mkdir(parents=True, exist_ok=True)
     wanted = ("install", "?essential", *seeds, "usr-is-merged", "usrmerge-")
-    listed = _apt(cache, "--print-uris", *wanted)
+    listed = _apt(cache / "none", "--print-uris", *wanted)  # it names only those that it does not find
     files = [(m["file"], int(m["size"])) for line in listed.stdout.splitlines() if (m := _URI.match(line))]
     if listed.returncode or not files:
         raise ImageError("apt-get knows no packages here (`apt-get update` would fetch the lists)")

@@ -91,7 +91,8 @@ def _one(store: ImageStore, context: Path, each: Mapping[str, Any]) -> dict[str,
                           "column": error.place.column, "output": ""}}
     except BuildError as error:
         output = next((s.output for s in watches[0].broken().steps if s.number == error.step.number), "")
-        return {"error": {"kind": "step", "text": error.why, "line": error.step.line, "column": 1, "output": output}}
+        return {"error": {"kind": "step", "text": error.why, "line": error.step.line, "column": error.step.column,
+                          "output": output}}
     except ImageError as error:
         return {"error": {"kind": "image", "text": str(error), "line": 1, "column": 1, "output": ""}}
 

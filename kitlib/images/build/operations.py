@@ -107,6 +107,7 @@ class Step:
     shell: tuple[str, ...] = ()
     written: str = ""
     instruction: int = 0
+    column: int = 1
 
     def needs(self) -> tuple[int, ...]:
         """The steps whose files it reads."""

@@ -174,7 +174,7 @@ class Planner:
         title = " ".join(f"{at.name} {at.source.strip().partition(' ')[2].strip()}".replace("\\\n", " ").split())
         before = base if base is not None else (None if isinstance(operation, From) else stage.last)
         step = Step(len(self.steps), stage.number, at.place.line, title, operation, before,
-                    copy.deepcopy(stage.config), said or title, stage.shell, at.joined, at.number)
+                    copy.deepcopy(stage.config), said or title, stage.shell, at.joined, at.number, at.place.column)
         self.steps.append(step)
         stage.last = step.number
         return step.number

@@ -46,7 +46,7 @@ class BuildError(Exception):
     """A step that failed: its place in the file, what it was, and why.  code: a RUN's exit code, or 0."""
 
     def __init__(self, file: str, step: Step, why: str, code: int = 0) -> None:
-        super().__init__(f"{file}:{step.line}: {step.title}: {why}")
+        super().__init__(f"{file}:{step.line}:{step.column}: {step.title}: {why}")
         self.step, self.why, self.code = step, why, code
 
 
