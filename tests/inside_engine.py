@@ -58,3 +58,17 @@ def test_images_are_saved_and_loaded(client: docker.DockerClient, tmp_path: Path
     with pytest.raises(docker.errors.ImageNotFound):
         client.images.get("kit/app:v1")
     assert [each.id for each in client.images.load(archive)] == [image.id]
+
+
+def test_what_was_built_runs(client: docker.DockerClient) -> None:
+    assert client.containers.run("kit/app:v1", remove=True) == b"built by 0\n"
+    one = client.containers.run("kit/app:v1", ["sh", "-c", "echo mine > /made/it; exec sleep 1000"], detach=True)
+    try:
+        code, out = one.exec_run(["sh", "-c", "cat /made/it /made/hello; exit 3"])
+        assert (code, out) == (3, b"mine\nworld\n")
+        assert {"Path": "/made/it", "Kind": 0} in one.diff()
+        image = one.commit("kit/app", tag="v2")
+        assert client.containers.run(image.id, ["cat", "/made/it"], remove=True) == b"mine\n"
+        assert client.containers.run("kit/app:v1", remove=True) == b"built by 0\n"
+    finally:
+        one.remove(force=True)

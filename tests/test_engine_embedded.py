@@ -140,7 +140,7 @@ def test_it_works_without_privileges(place: str, isolation: str) -> None:
                "tests/inside_engine.py"]
     done = unprivileged.run(place, ["env", f"WANTED={isolation}", *program])
     assert done.returncode == 0, done.stdout[-5000:]
-    assert "3 passed" in done.stdout
+    assert "4 passed" in done.stdout
 
 
 @pytest.mark.needs("busybox")

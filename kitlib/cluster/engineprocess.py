@@ -9,7 +9,6 @@ The lock, the pid and the state are a cluster's (home.py); engine/ knows nothing
 from __future__ import annotations
 
 import asyncio
-import gc
 import importlib
 import json
 import logging
@@ -22,7 +21,7 @@ from typing import Any
 
 from kitlib.cluster.errors import CannotStart, KitError
 from kitlib.cluster.home import ProcessDir, write_private
-from kitlib.cluster.process import answer
+from kitlib.cluster.process import answer, collect_seldom, run_loop
 
 log = logging.getLogger("kit")
 
@@ -48,25 +47,13 @@ def run(directory: ProcessDir, ready: Callable[[dict[str, Any]], None]) -> None:
         raise CannotStart(f"The engine of {directory.path} is being started by another process.")
     try:
         write_private(directory.pid, str(os.getpid()))
-        _run(_serve(directory, ready))
+        run_loop(_serve(directory, ready))
     except OSError as error:
         log.exception("the engine cannot start")
         raise CannotStart(f"The embedded engine cannot start: {error}.") from error
     finally:
         directory.state.unlink(missing_ok=True)
         directory.pid.unlink(missing_ok=True)
-
-
-def _run(coroutine: Any) -> None:
-    import uvloop
-
-    gc.disable()  # nothing made while starting becomes garbage
-    if sys.version_info >= (3, 11):
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(coroutine)
-    else:
-        uvloop.install()
-        asyncio.run(coroutine)
 
 
 async def _serve(directory: ProcessDir, ready: Callable[[dict[str, Any]], None]) -> None:
@@ -91,8 +78,7 @@ async def _serve(directory: ProcessDir, ready: Callable[[dict[str, Any]], None])
         write_private(directory.state, json.dumps(state))
         log.info("ready: unix://%s", socket)
         ready(state)
-        gc.freeze()
-        gc.enable()
+        collect_seldom()
         await asyncio.to_thread(importlib.import_module, "kitlib.engine.building")  # the first build need not wait
         await stop.wait()
         log.info("stopping")

@@ -22,7 +22,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -63,10 +63,14 @@ def main(argv: list[str]) -> int:
 
 
 def _run(directory: ClusterDir, ready: int) -> None:
+    run_loop(_serve(directory, directory.read_config(), ready))
+
+
+def run_loop(coroutine: Coroutine[Any, Any, None]) -> None:
+    """On uvloop, until it has come to its end."""
     import uvloop
 
     gc.disable()  # nothing made while starting becomes garbage
-    coroutine = _serve(directory, directory.read_config(), ready)
     if sys.version_info >= (3, 11):
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(coroutine)
@@ -93,7 +97,7 @@ async def _serve(directory: ClusterDir, config: dict[str, Any], ready: int) -> N
         if not stop.is_set():
             write_private(directory.state, json.dumps(assembly.state()))
             answer(ready, {"ready": True})
-            _collect_seldom()
+            collect_seldom()
             log.info("ready: %s", assembly.state()["server"])
         await stop.wait()
         log.info("stopping")
@@ -106,7 +110,7 @@ async def _serve(directory: ClusterDir, config: dict[str, Any], ready: int) -> N
             directory.remove()
 
 
-def _collect_seldom() -> None:
+def collect_seldom() -> None:
     """What is there now stays: modules, schemas, controllers.  The collector need never look at it again."""
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
