@@ -19,6 +19,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 from clients import helm_environment
@@ -78,6 +79,19 @@ NEEDS = {
                       "run it as root, with apt-get install nftables iptables conntrack iproute2"),
     "root": Need(lambda: os.geteuid() == 0, (), "what the kit does as root only", "run it as root"),
 }
+
+
+# What a chapter's own cells need.
+CHAPTERS = {"lab03_image_layers": ("busybox", "docker-cli"), "lab04_buildkit": ("busybox",)}
+
+
+def chapter(stem: str) -> pytest.MarkDecorator:
+    return pytest.mark.needs(*CHAPTERS.get(stem, ()))
+
+
+def chapters(stems: Iterable[str]) -> list[Any]:
+    """Stems as a test's parameters."""
+    return [pytest.param(stem, id=stem, marks=chapter(stem)) for stem in stems]
 
 
 @functools.cache

@@ -17,6 +17,7 @@ from kitlib.images import base
 from kitlib.images.build.build import Builder, BuildError, Built, Event, Settings
 from kitlib.images.build.isolation import strongest
 from kitlib.images.errors import ImageError
+from kitlib.images.layerwriter import Entry, without
 from kitlib.images.store import ImageStore
 
 pytestmark = pytest.mark.needs("busybox")
@@ -97,6 +98,13 @@ EOF
         "plain": "/", "plain/x": "x", "plain/s": "/", "plain/s/z": "z", "several": "/", "several/z": "z",
         "several/x": "x", "wild": "/", "wild/app.sh": "#!", "taken": "/", "taken/z": "z", "renamed": "#!",
         "text": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\n", "raw": "$PATH\n"}
+
+
+def test_what_is_there_only_for_mounts_is_no_change() -> None:
+    directories = [Entry(path, tarfile.DIRTYPE) for path in ("etc", "srv", "srv/data", "proc")]
+    found = [*directories, Entry("etc/hosts"), Entry("srv/cookie"), Entry("proc/self"), Entry("srv/data/mounted")]
+    kept = without(found, {"etc/hosts", "srv/data/mounted", "proc"})
+    assert [entry.path for entry in kept] == ["srv", "srv/cookie"]
 
 
 def test_copied_hard_links_are_one_file_still(shop: Shop) -> None:

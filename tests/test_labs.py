@@ -9,6 +9,7 @@ import copy
 import importlib
 import json
 
+import needs
 import pytest
 
 from kitlib.book import files
@@ -36,7 +37,7 @@ def submit(tmp_path, stem, answers, base="solution"):
 
 
 @pytest.mark.timeout(400)
-@pytest.mark.parametrize("stem", stems())
+@pytest.mark.parametrize("stem", needs.chapters(stems()))
 def test_the_solution_gets_full_marks(tmp_path, stem):
     row, results = submit(tmp_path, stem, {})
     assert {name: r["cause"] or r["log"] for name, r in results.items() if not r["passed"]} == {}
@@ -44,7 +45,7 @@ def test_the_solution_gets_full_marks(tmp_path, stem):
 
 
 @pytest.mark.timeout(400)
-@pytest.mark.parametrize("stem", stems())
+@pytest.mark.parametrize("stem", needs.chapters(stems()))
 def test_the_untouched_lab_gets_nothing_and_nothing_crashes(tmp_path, stem):
     row, results = submit(tmp_path, stem, {}, base="lab")
     assert (row["status"], row["score"], len(results)) == ("graded", 0, len(load(stem).exercises))
@@ -60,7 +61,8 @@ def rounds(stem):
     most = max(len(mistakes) for name, mistakes in wrong.items() if name not in bases)
     together = [{name: list(mistakes)[number] for name, mistakes in wrong.items()
                  if name not in bases and number < len(mistakes)} for number in range(most)]
-    return [pytest.param(stem, chosen, id=f"{stem}-{i}") for i, chosen in enumerate(alone + together)]
+    return [pytest.param(stem, chosen, id=f"{stem}-{i}", marks=needs.chapter(stem))
+            for i, chosen in enumerate(alone + together)]
 
 
 @pytest.mark.timeout(400)

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 
+import needs
 import pytest
 
 from kitlib.book import files
@@ -14,7 +15,7 @@ from kitlib.cluster.dockerengine import EmbeddedEngine
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("stem", files.stems())
+@pytest.mark.parametrize("stem", needs.chapters(files.stems()))
 def test_nbval_replays_the_solution(new_cluster, tmp_path, stem):
     cluster = new_cluster("book")
     cluster.start()

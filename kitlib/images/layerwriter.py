@@ -12,7 +12,7 @@ import io
 import os
 import stat
 import tarfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO
@@ -145,6 +145,15 @@ def of_difference(before: Path, after: Path, *, mine: int = -1) -> Iterator[Entr
         if entry.path not in told:
             told.add(entry.path)
             yield entry
+
+
+def without(entries: Iterable[Entry], ours: Collection[str]) -> list[Entry]:
+    """Leave out `ours`, which are there only so that something can be mounted on them, what only leads there, and
+    all of /dev, /proc and /sys."""
+    kept = [e for e in entries if e.path not in ours and not e.path.startswith(("dev/", "proc/", "sys/"))]
+    needed = {directory for e in kept if e.kind != tarfile.DIRTYPE for directory in _above(e.path)}
+    leading = {directory for path in ours for directory in _above(path)}
+    return [e for e in kept if e.kind != tarfile.DIRTYPE or e.path not in leading or e.path in needed]
 
 
 def _above(path: str) -> Iterator[str]:

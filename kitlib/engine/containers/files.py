@@ -23,7 +23,7 @@ from kitlib.engine.containers.place import tree
 from kitlib.engine.containers.record import Container
 from kitlib.engine.errors import EngineError
 from kitlib.engine.volumes import size
-from kitlib.images.layerwriter import Entry, of_difference, of_upper
+from kitlib.images.layerwriter import Entry, of_difference, of_upper, without
 from kitlib.images.merged import Merged
 from kitlib.runtime.process.client import ProcessRuntime
 from kitlib.runtime.process.images import COPY, USER_OVERLAY
@@ -54,10 +54,9 @@ def changes(container: Container, stacking: str) -> Iterator[Entry]:
     if stacking != COPY:
         yield from of_upper(container.rw / "upper", mine=mine)
         return
-    ours = _own(container)
-    for entry in of_difference(Path(container.layers[0]), container.rw / "root", mine=mine):
-        if entry.path not in ours and not entry.path.startswith(("proc/", "sys/", "dev/")):
-            yield replace(entry, uid=0, gid=0) if entry.uid == mine else entry
+    found = of_difference(Path(container.layers[0]), container.rw / "root", mine=mine)
+    for entry in without(found, _own(container)):
+        yield replace(entry, uid=0, gid=0) if entry.uid == mine else entry
 
 
 def difference(container: Container, stacking: str) -> list[Object]:

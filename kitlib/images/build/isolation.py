@@ -15,7 +15,6 @@ import json
 import os
 import signal
 import subprocess
-import tarfile
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,7 +23,7 @@ from pathlib import Path
 from kitlib.images.build.results import Cancel
 from kitlib.images.errors import ImageError
 from kitlib.images.layer import Whiteouts
-from kitlib.images.layerwriter import Entry, of_difference, of_upper
+from kitlib.images.layerwriter import Entry, of_difference, of_upper, without
 from kitlib.runtime.treecopy import copy_tree, remove_tree
 
 
@@ -141,11 +140,7 @@ class _Workspace:
     def entries(self, program: Program) -> list[Entry]:
         """What is different now; what was made so that something could be mounted on it does not count."""
         ours = {bind.target.lstrip("/") for bind in _binds(program)} | {"proc", "sys", "dev"}
-        kept = [e for e in self._changes() if e.path not in ours and not e.path.startswith(("dev/", "proc/", "sys/"))]
-        needed = {entry.path for entry in kept if entry.kind != tarfile.DIRTYPE}
-        above = {"/".join(path.split("/")[:i]) for path in ours for i in range(1, path.count("/") + 1)}
-        return [e for e in kept if e.kind != tarfile.DIRTYPE or e.path not in above
-                or any(path.startswith(e.path + "/") for path in needed)]
+        return without(self._changes(), ours)
 
 
 def _binds(program: Program) -> Iterator[Bind]:
