@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html.parser
 import json
 import os
 import subprocess
@@ -115,6 +116,40 @@ def compared(tmp_path: Path, before: list[bytes], after: list[bytes], *words: li
         history = [{"created_by": text, "empty_layer": text.startswith("ENV")} for text in words[number]]
         places.append(docker_archive(tmp_path / f"{number}.tar", layers, f"kit/app:{number}", history=history))
     return kit.layers(places[1], compare=places[0])
+
+
+class Page(html.parser.HTMLParser):
+    """Which elements are open, and whether each is closed by its own end."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.seen: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: object) -> None:
+        self.seen.append(tag)
+        if tag not in ("meta", "br"):
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: object) -> None:
+        self.seen.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def test_a_page_is_whole_and_shows_names_as_they_are(tmp_path: Path) -> None:
+    odd = "<script>alert(1)</script>&\"'"
+    path = docker_archive(tmp_path / "a.tar", [layer((odd, b"1"), ("d/" + odd, b"22"))], "kit/odd:1",
+                          history=[{"created_by": f"RUN {odd}"}], Env=[f"TOKEN{odd}=1"])
+    other = docker_archive(tmp_path / "b.tar", [layer((odd, b"2"))], "kit/odd:2", history=[{"created_by": "COPY x y"}])
+    for figure in (kit.layers(path), kit.layers(other, compare=path)):
+        page = Page(figure.save(tmp_path / "page.html").read_text())
+        assert page.open == []
+        assert "script" not in page.seen
+        assert page.seen.count("summary") == page.seen.count("details") > 1
+        xml.dom.minidom.parseString(figure.svg)
 
 
 def test_two_builds_the_first_instruction_that_differs_broke_the_cache(tmp_path: Path) -> None:

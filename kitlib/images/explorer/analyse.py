@@ -59,5 +59,5 @@ def _scan(number: int, layer: tuple[Descriptor, Place]) -> Scanned:
 
 
 def _is_packed(place: Place) -> bool:
-    with open(place.path, "rb", buffering=0) as file:
-        return kind_of(file, place) != compression.PLAIN  # type: ignore[arg-type]
+    with open(place.path, "rb") as file:
+        return kind_of(file, place) != compression.PLAIN

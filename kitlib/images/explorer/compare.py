@@ -29,7 +29,8 @@ _SHOWN = 3
 class FileDifference(NamedTuple):
     """of: directory, file, link, hard link, other.
 
-    differs: of content, size, mode, owner, target, type (of what is in both)."""
+    differs: of content, size, mode, owner, target, type (of what is in both).
+    """
 
     path: str
     kind: str

@@ -27,7 +27,7 @@ from kitlib.images import compression
 from kitlib.images.descriptor import INDEXES, MANIFESTS, Descriptor, digest_of, pieces
 from kitlib.images.errors import ImageError
 from kitlib.images.explorer import scan
-from kitlib.images.explorer.source import Part, Place, opened, unpacked
+from kitlib.images.explorer.source import Place, kind_of, opened, part, unpacked
 from kitlib.images.reference import familiar, parse
 from kitlib.images.store import LARGEST_JSON, REF_NAME, ImageStore, StoredImage, choose
 
@@ -275,14 +275,13 @@ def verify(image: PlacedImage) -> None:
 
 def _verify(number: int, layer: tuple[Descriptor, Place], diff_id: str) -> None:
     one, place = layer
-    with open(place.path, "rb", buffering=0) as file:
-        file.seek(place.offset)
-        how = compression.kind(file)  # type: ignore[arg-type]
-        found = _hash(pieces(Part(file, place.offset, place.size)))  # type: ignore[arg-type]
+    with open(place.path, "rb") as file:
+        how = kind_of(file, place)
+        found = _hash(pieces(part(file, place)))
         if found != one.digest and (not how or one.digest != diff_id):
             raise ImageError(f"layer {number} is {found}, and not {one.digest}: it was damaged on its way")
         if how:
-            found = _hash(unpacked(Part(file, place.offset, place.size), how))  # type: ignore[arg-type]
+            found = _hash(unpacked(part(file, place), how))
         if found != diff_id:
             raise ImageError(f"layer {number} is {found}, but the config says {diff_id}")
 

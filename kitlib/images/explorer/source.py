@@ -10,7 +10,7 @@ import contextlib
 import io
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple, Protocol
+from typing import Any, BinaryIO, NamedTuple, Protocol, cast
 
 from kitlib.images import compression
 from kitlib.images.errors import ImageError
@@ -105,7 +105,7 @@ def opened(place: Place) -> Iterator[Source]:
             if how == compression.PLAIN:
                 yield Plain(file, place.offset, place.size)
             else:
-                yield Packed(Part(file, place.offset, place.size), how)
+                yield Packed(part(file, place), how)
     except (OSError, EOFError) as error:
         raise ImageError(f"it cannot be read: {error}") from error
     except Exception as error:
@@ -119,9 +119,12 @@ def kind_of(file: BinaryIO, place: Place) -> str:
     return compression.kind(file)
 
 
-class Part(io.RawIOBase, BinaryIO):  # type: ignore[misc]
+def part(file: BinaryIO, place: Place) -> BinaryIO:
     """A part of a file as a stream of its own."""
+    return cast(BinaryIO, _Part(file, place.offset, place.size))
 
+
+class _Part(io.RawIOBase):
     def __init__(self, file: BinaryIO, start: int, size: int) -> None:
         self._file, self._left = file, size
         file.seek(start)
