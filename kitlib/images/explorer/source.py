@@ -15,7 +15,7 @@ from typing import Any, BinaryIO, NamedTuple, Protocol, cast
 from kitlib.images import compression
 from kitlib.images.errors import ImageError
 
-_WINDOW = 16 * 1024  # small files stand close together: one read gives several headers
+_WINDOW = 8 * 1024  # small files stand close together: one read gives several headers
 _PIECE = 1 << 20
 
 
