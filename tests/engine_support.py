@@ -32,6 +32,7 @@ WHOSE = os.environ.get("KIT_SUITE") or str(os.getpid())  # the same for two runs
 PREFIX = f"kit-suite-{WHOSE}"
 BASE = f"{PREFIX}/base-{WHOSE}"  # part of its history: an image that nobody else has
 LABEL = f"kit.suite={WHOSE}"
+OURS = {"kit.suite": WHOSE}  # the same, for the SDK
 ANSWERS = os.environ.get("KIT_SUITE_ANSWERS", "")  # of another run: as JSON, or a file that takes them to the next
 FOREVER = ("sh", "-c", "trap 'exit 0' TERM; while :; do sleep 1 & wait $!; done")  # ends at once when it is told to
 SAID: dict[str, list[Any]] = json.loads(ANSWERS if ANSWERS[:1] == "{" else Path(ANSWERS).read_text()
@@ -118,7 +119,7 @@ class Engine:
 
     def run(self, *command: str, image: str = BASE, **settings: Any) -> Container:
         """Start a container and leave it running.  Without a command it lives until it is told to end."""
-        return self.sdk.containers.run(image, list(command or FOREVER), detach=True, labels=[LABEL], **settings)
+        return self.sdk.containers.run(image, list(command or FOREVER), detach=True, labels=OURS, **settings)
 
     def agree(self, question: str, answer: Any) -> None:
         """Both engines have to answer a test's question alike."""

@@ -11,7 +11,7 @@ from typing import Any
 import docker.errors
 import pytest
 from docker.models.containers import Container
-from engine_support import BASE, LABEL, PREFIX, Engine, entries, saved
+from engine_support import BASE, LABEL, OURS, PREFIX, Engine, entries, saved
 from support import eventually
 
 CHANGES = ("echo new > /added; mkdir /dir; echo x > /dir/inner; rm /etc/group; echo more >> /etc/passwd; "
@@ -114,7 +114,7 @@ def test_ps_as_a_table_and_by_the_api(engine: Engine, three: dict[str, Container
     assert status == 200
     [one] = listed
     assert one["Names"] == [f"/{three['runs'].name}"]
-    assert (one["State"], one["Image"], one["Labels"]) == ("running", BASE, {LABEL: ""})
+    assert (one["State"], one["Image"], one["Labels"]) == ("running", BASE, OURS)
     assert one["SizeRootFs"] > 1_000_000
     engine.agree("keys", sorted(one))
     engine.agree("networks", sorted(one["NetworkSettings"]["Networks"]))
@@ -156,7 +156,7 @@ def test_inspect_by_a_template_and_size(engine: Engine, changed: Container) -> N
 
 
 def test_update(engine: Engine) -> None:
-    one = engine.sdk.containers.create(BASE, ["true"], labels=[LABEL])
+    one = engine.sdk.containers.create(BASE, ["true"], labels=OURS)
     assert engine("update", "--restart", "on-failure:5", one.name) == one.name
     assert engine.inspect(one.name)["HostConfig"]["RestartPolicy"] == {"Name": "on-failure", "MaximumRetryCount": 5}
     one.remove()

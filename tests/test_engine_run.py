@@ -6,7 +6,7 @@ import time
 
 import docker.errors
 import pytest
-from engine_support import BASE, LABEL, Engine, at_once
+from engine_support import BASE, LABEL, OURS, Engine, at_once
 from support import eventually
 
 CODES = {("true",): 0, ("sh", "-c", "exit 7"): 7, ("no-such-program",): 127, ("/etc/passwd",): 126, ("/etc",): 126,
@@ -195,12 +195,12 @@ def test_health(engine: Engine) -> None:
 
 def test_the_sdk_runs_and_says_what_went_wrong(engine: Engine) -> None:
     run = engine.sdk.containers.run
-    assert run(BASE, ["echo", "out"], remove=True, labels=[LABEL]) == b"out\n"
+    assert run(BASE, ["echo", "out"], remove=True, labels=OURS) == b"out\n"
     with pytest.raises(docker.errors.ContainerError) as failed:
-        run(BASE, ["sh", "-c", "echo oh >&2; exit 9"], remove=True, labels=[LABEL])
+        run(BASE, ["sh", "-c", "echo oh >&2; exit 9"], remove=True, labels=OURS)
     assert (failed.value.exit_status, failed.value.stderr) == (9, b"oh\n")
     with pytest.raises(docker.errors.APIError, match="executable file not found"):
-        run(BASE, ["no-such"], remove=True, labels=[LABEL])
+        run(BASE, ["no-such"], remove=True, labels=OURS)
     with pytest.raises(docker.errors.NotFound):
         engine.sdk.containers.get("no-such")
     status, answer = engine.api("POST", "/containers/create", {"Image": "no-such-image"})

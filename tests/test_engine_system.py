@@ -8,7 +8,7 @@ import socket
 from typing import Any
 
 import pytest
-from engine_support import BASE, LABEL, PREFIX, Engine
+from engine_support import BASE, OURS, PREFIX, Engine
 
 
 class Raw(http.client.HTTPConnection):
@@ -81,7 +81,7 @@ def test_info(engine: Engine) -> None:
 
 
 def test_disk_usage(engine: Engine) -> None:
-    one = engine.sdk.containers.create(BASE, ["true"], labels=[LABEL])
+    one = engine.sdk.containers.create(BASE, ["true"], labels=OURS)
     found = engine.sdk.df()
     assert {"LayersSize", "Images", "Containers", "Volumes", "BuildCache"} <= set(found)
     assert any(f"{BASE}:latest" in (image["RepoTags"] or ()) for image in found["Images"])

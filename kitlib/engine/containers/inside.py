@@ -32,6 +32,7 @@ from kitlib.runtime.process import overlay, rootfs, syscalls
 from kitlib.runtime.process.syscalls import MS_PRIVATE, MS_RDONLY, MS_REC, mount
 
 Object = dict[str, Any]
+_KIT = ".kit"  # where proot's first program is, in roots that are copies
 _GO_BITS = ((stat.S_ISDIR, 1 << 31), (stat.S_ISLNK, 1 << 27), (stat.S_ISBLK, 1 << 26), (stat.S_ISFIFO, 1 << 25),
             (stat.S_ISSOCK, 1 << 24), (stat.S_ISCHR, 1 << 26 | 1 << 21))  # fmt: skip
 
@@ -121,6 +122,8 @@ def send(files: Files, path: str, base: str, *, whole: bool = False) -> None:
     links: dict[tuple[int, int], str] = {}
     with tarfile.open(fileobj=sys.stdout.buffer, mode="w|", format=tarfile.PAX_FORMAT) as tar:
         for name, place in _walk(files, path, "" if whole else base):
+            if whole and name.split("/", 1)[0] == _KIT:
+                continue
             info = _header(name, place, links)
             if info is None:
                 continue
@@ -151,6 +154,8 @@ def _header(name: str, place: str, links: dict[tuple[int, int], str]) -> tarfile
         return None
     info = tarfile.TarInfo(name)
     info.mode, info.uid, info.gid = stat.S_IMODE(found.st_mode), found.st_uid, found.st_gid
+    if os.geteuid() and (found.st_uid, found.st_gid) == (os.geteuid(), os.getegid()):
+        info.uid = info.gid = 0  # what an ordinary user keeps for a container is root's in there
     info.mtime = found.st_mtime_ns / 1_000_000_000
     if stat.S_ISDIR(found.st_mode):
         info.type, info.name = tarfile.DIRTYPE, name.rstrip("/") + "/"
