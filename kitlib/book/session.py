@@ -59,7 +59,8 @@ class LabSession:
         except answers.BadAnswer as error:
             print(f"That cannot be an answer: {error}.")
             return
-        shown = repr(value)
+        lines = value.strip().count("\n") + 1 if isinstance(value, str) else 1
+        shown = repr(value) if lines < 4 else f"{lines} lines"
         print(f"Noted: {name} = {shown if len(shown) <= SHOWN else shown[:SHOWN] + '…'}")
 
     def check(self, name: str) -> Any:

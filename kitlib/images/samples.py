@@ -17,7 +17,7 @@ from kitlib.images.errors import ImageError
 TOOLCHAIN_IMAGE = "kit/toolchain"
 
 _PKG = """#!/bin/sh
-# pkg install NAME…   a package manager.  Its mirror is far away: each download takes 0.2 s.
+# pkg install NAME…   a package manager.  Its mirror is far away: each download takes a tenth of a second.
 # What was downloaded once is in /var/cache/pkg.  Private packages want a token: /run/secrets/token or $TOKEN.
 set -e
 mirror=/usr/share/mirror cache=/var/cache/pkg
@@ -39,7 +39,7 @@ for name in "$@"; do
         fi
         [ -f $from ] || { echo "pkg: there is no package $name" >&2; exit 1; }
         echo "fetch $name"
-        sleep 0.2
+        sleep 0.1
         sed "s/@LICENCE@/$licence/" $from > $cache/.$name && mv $cache/.$name $cache/$name.awk
     fi
     cp $cache/$name.awk /usr/lib/awk/

@@ -50,7 +50,8 @@ def grid(before: Report, after: Report) -> Grid:
         assert shown is not None
         if change.verdict in ("noted", "skipped"):
             continue
-        name = build_svg.fit(f"#{shown.number} {shown.stage}: {shown.title}", 50)
+        stage = f" {shown.stage}:" if len(after.stages) > 1 else ""
+        name = build_svg.fit(f"#{shown.number}{stage} {shown.title}", 47)
         rows.append((name, (_cell(change.before), _cell(change.after)), build_text.verdict(change), change.verdict))
     broke = [change for change in compare(before, after) if change.verdict in ("broke", "new")]
     foot = "; ".join(f"line {c.after.line}, {c.after.title}: {c.why}" for c in broke if c.after)
@@ -69,4 +70,4 @@ class ComparedFigure(GridFigure):
     """Two builds side by side."""
 
     def __init__(self, before: Report, after: Report) -> None:
-        super().__init__(grid(before, after), names=400, verdicts=300)
+        super().__init__(grid(before, after), names=380, verdicts=325)
