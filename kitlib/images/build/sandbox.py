@@ -12,17 +12,18 @@ Source: man mount_namespaces(7), user_namespaces(7), overlayfs; runc's rootfs_li
 
 from __future__ import annotations
 
+import _socket  # socket, without the half of the standard library that it imports
 import json
 import os
 import signal
-import socket
 import sys
-from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from kitlib.images.build import chowning
 from kitlib.runtime.process import rootfs, syscalls
 from kitlib.runtime.process.syscalls import MS_NODEV, MS_NOSUID, MS_PRIVATE, MS_REC, mount
+
+if TYPE_CHECKING:
+    import socket
 
 NOT_FOUND, NOT_EXECUTABLE, NO_SANDBOX = 127, 126, 125
 
@@ -35,14 +36,30 @@ def main(arguments: list[str]) -> int:
     flags = syscalls.CLONE_NEWNS | syscalls.CLONE_NEWPID | syscalls.CLONE_NEWUTS | syscalls.CLONE_NEWIPC
     flags |= 0 if outside[0] == 0 else syscalls.CLONE_NEWUSER
     flags |= 0 if spec["network"] else syscalls.CLONE_NEWNET
+    if records(spec, outside):
+        return _attended(spec, outside, flags)
+    pid = syscalls.clone(flags)
+    if pid == 0:
+        _child(spec, outside, None)
+    _, status = os.waitpid(pid, 0)
+    code = os.waitstatus_to_exitcode(status)
+    return code if code >= 0 else 128 - code
+
+
+def _attended(spec: dict[str, Any], outside: tuple[int, int], flags: int) -> int:
+    """The same, with somebody who answers when the program wants to give files away."""
+    import socket
+    from pathlib import Path
+
+    from kitlib.images.build import chowning
+
     ours, its = socket.socketpair()
     pid = syscalls.clone(flags)
     if pid == 0:
         ours.close()
         _child(spec, outside, its)
     its.close()
-    listener = chowning.receive(ours) if records(spec, outside) else -1
-    return chowning.attend(pid, listener, lambda seen: f"/proc/{seen}/root", "", Path(spec["place"]))
+    return chowning.attend(pid, chowning.receive(ours), lambda seen: f"/proc/{seen}/root", "", Path(spec["place"]))
 
 
 def records(spec: dict[str, Any], outside: tuple[int, int]) -> bool:
@@ -50,7 +67,7 @@ def records(spec: dict[str, Any], outside: tuple[int, int]) -> bool:
     return outside[0] != 0 and spec["user"][0] == 0
 
 
-def _child(spec: dict[str, Any], outside: tuple[int, int], channel: socket.socket) -> NoReturn:
+def _child(spec: dict[str, Any], outside: tuple[int, int], channel: socket.socket | None) -> NoReturn:
     code = NO_SANDBOX
     try:
         syscalls.prctl(1, signal.SIGKILL)
@@ -82,11 +99,11 @@ def _build(spec: dict[str, Any], outside: tuple[int, int]) -> None:
             mount("tmpfs", place, "tmpfs", MS_NOSUID | MS_NODEV, options)
         else:
             rootfs.bind(source, place, readonly=readonly)
-    socket.sethostname("buildkitsandbox")
+    _socket.sethostname("buildkitsandbox")
     syscalls.pivot_root(root)
 
 
-def _execute(spec: dict[str, Any], outside: tuple[int, int], channel: socket.socket) -> int:
+def _execute(spec: dict[str, Any], outside: tuple[int, int], channel: socket.socket | None) -> int:
     env, argv = spec["env"], spec["argv"]
     os.makedirs(spec["cwd"], exist_ok=True)
     os.chdir(spec["cwd"])
@@ -97,7 +114,9 @@ def _execute(spec: dict[str, Any], outside: tuple[int, int], channel: socket.soc
         os.setgid(group)
         os.setuid(user)
     os.umask(0o022)
-    if records(spec, outside):
+    if channel is not None:
+        from kitlib.images.build import chowning
+
         chowning.send(channel, chowning.install())
     for number in (signal.SIGPIPE, signal.SIGXFSZ):
         signal.signal(number, signal.SIG_DFL)

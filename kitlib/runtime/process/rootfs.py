@@ -13,8 +13,8 @@ Source: man mount_namespaces(7), user_namespaces(7), pivot_root(2); runc's rootf
 
 from __future__ import annotations
 
+import _socket  # socket, without the half of the standard library that it imports
 import os
-import socket
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -84,7 +84,7 @@ def build(root: str, spec: Mapping[str, Any], *, user_namespace: bool = False) -
     if spec["readonly_rootfs"]:
         flags = os.statvfs(root).f_flag & (MS_NOSUID | MS_NODEV | MS_NOEXEC)
         mount("", root, "", syscalls.MS_REMOUNT | MS_BIND | syscalls.MS_RDONLY | flags)
-    socket.sethostname(spec["hostname"])
+    _socket.sethostname(spec["hostname"])
     syscalls.pivot_root(root)
 
 

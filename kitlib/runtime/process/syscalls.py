@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import ctypes
 import os
-import platform
 from typing import Any
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.syscall.restype = ctypes.c_long
 
-MACHINE = platform.machine()
+MACHINE = os.uname().machine
 _X86, _ARM = 0, 1
 _COLUMN = _ARM if MACHINE in ("aarch64", "arm64") else _X86
 AUDIT_ARCH = (0xC000003E, 0xC00000B7)[_COLUMN]
