@@ -58,7 +58,7 @@ class Node:
     def was(self) -> str:
         """Of what changed: what it was before, as far as that differs."""
         if self.kind == SEEN:
-            return f"of layer {self.layer}"
+            return "of the container" if self.layer == "RW" else f"of layer {self.layer}"
         if self.kind != "changed":
             return ""
         if self.differs:
