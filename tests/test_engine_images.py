@@ -7,14 +7,17 @@ import json
 import re
 import subprocess
 import tarfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import docker.errors
 import pytest
 from engine_support import BASE, LABEL, PREFIX, Engine, context, saved, small_tar
 from image_files import layer
 from registry_client import serving
+from support import eventually
 
 from kitlib.images import archive
 from kitlib.images.registry.client import pull, push
@@ -196,6 +199,23 @@ def test_rmi_and_what_stands_in_its_way(engine: Engine, small: str) -> None:
     assert out[:2] == [f"Untagged: {small}", f"Deleted: {identity}"]
     assert len(out) == 3  # the layer goes, too
     assert engine.refused("rmi", small) == f"No such image: {small}"
+
+
+def test_what_happens_to_an_image_is_told(engine: Engine) -> None:
+    began, name = time.time() - 1, f"{PREFIX}/told:v1"
+    engine("import", "-", name, stdin=small_tar(told=engine.name.encode(), whose=PREFIX.encode()))
+    identity = engine.inspect(name, "image")["Id"]
+    engine("tag", name, f"{PREFIX}/told:v2")
+    saved(engine, name)
+    engine("rmi", f"{PREFIX}/told:v2", name)
+
+    def seen() -> list[dict[str, Any]]:
+        told = engine.sdk.events(decode=True, filters={"type": "image"}, since=began, until=time.time())
+        return [event for event in told if event["id"] == identity]
+
+    eventually(lambda: any(event["Action"] == "delete" for event in seen()))
+    engine.agree("events", [(event["Action"], event["Actor"]["Attributes"], sorted(event)) for event in seen()])
+    assert [event["Action"] for event in seen()] == ["tag", "import", "tag", "save", "untag", "untag", "delete"]
 
 
 def test_an_image_of_a_running_container_stays(engine: Engine) -> None:

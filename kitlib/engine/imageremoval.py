@@ -63,7 +63,7 @@ class Removal:
         self._engine.events.tell("image", "untag", local.id, self._images.attributes(local, local.id))
 
     def _user(self, identity: str, *states: str) -> dict[str, Any] | None:
-        containers = self._engine.containers.summaries() if self._engine.containers else ()
+        containers = self._engine.containers.summaries()
         return next((c for c in containers if c["ImageID"] == identity and (not states or c["State"] in states)), None)
 
     def _conflict(self, local: LocalImage, *, force: bool, names_matter: bool = True) -> str:
@@ -119,7 +119,7 @@ def prune(engine: Engine, filters: dict[str, list[str]]) -> dict[str, Any]:
     images = engine.images
     everything = images.all()
     children = images.children(everything)
-    used = {c["ImageID"] for c in (engine.containers.summaries() if engine.containers else ())}
+    used = {c["ImageID"] for c in engine.containers.summaries()}
     records: Records = []
     freed = 0
     for local in list(everything.values()):

@@ -180,7 +180,7 @@ class Images:
         return sum(size for chain, size in pairs if chain in others)
 
     def _containers(self) -> Sequence[dict[str, Any]]:
-        return self._engine.containers.summaries() if self._engine.containers else ()
+        return self._engine.containers.summaries()
 
     def _filtered(self, images: dict[str, LocalImage], children: dict[str, list[str]],
                   filters: dict[str, list[str]]) -> list[LocalImage]:

@@ -94,4 +94,4 @@ def info(engine: Engine, counts: dict[str, int]) -> dict[str, Any]:
         "LiveRestoreEnabled": False, "Isolation": "", "InitBinary": "", "ContainerdCommit": {"ID": "", "Expected": ""},
         "RuncCommit": {"ID": "", "Expected": ""}, "InitCommit": {"ID": "", "Expected": ""},
         "SecurityOptions": [] if os.geteuid() == 0 else ["name=rootless"], "Warnings": None,
-        **(engine.containers.info() if engine.containers else {})}
+        **engine.containers.info()}

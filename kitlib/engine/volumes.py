@@ -77,7 +77,7 @@ class Volumes:
                 if point["Type"] == "volume" and point.get("Name") == name]
 
     def _summaries(self) -> Sequence[Mapping[str, Any]]:
-        return self._engine.containers.summaries() if self._engine.containers else ()
+        return self._engine.containers.summaries()
 
     def listed(self, filters: Mapping[str, list[str]]) -> list[Volume]:
         used = {point["Name"] for one in self._summaries() for point in one["Mounts"] if point["Type"] == "volume"}

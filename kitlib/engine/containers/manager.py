@@ -123,8 +123,9 @@ class Containers:
     def save(self, container: Container) -> None:
         self.engine.state.put("containers", container.id, container.document())
 
-    def summaries(self) -> Sequence[Object]:
-        return [listing.summary(self.engine, one, sized=True) for one in self._known.values()]
+    def summaries(self, *, sized: bool = False) -> Sequence[Object]:
+        """All containers as GET /containers/json?all=1 has them.  sized: with SizeRw, for which files are counted."""
+        return [listing.summary(self.engine, one, sized=sized) for one in self._known.values()]
 
     def info(self) -> Object:
         """What of GET /info depends on what runs containers."""

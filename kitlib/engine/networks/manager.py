@@ -111,7 +111,7 @@ class Networks:
                 yield container, endpoint
 
     def _engine_containers(self) -> Iterable[Container]:
-        return self._engine.containers.all() if self._engine.containers else ()
+        return self._engine.containers.all()
 
     def shown(self, network: Object, *, members: bool = True) -> Object:
         there = {container.id: {"Name": container.name, "EndpointID": endpoint["EndpointID"],

@@ -121,9 +121,9 @@ async def create(engine: Engine, call: Call) -> Result:
     async with received(engine, call) as path:
         image = await asyncio.to_thread(imagemaking.import_tar, engine.store, path, call.texts("changes"),
                                         call.text("message"), call.text("platform"))
-    engine.events.tell("image", "import", image.id, {"name": image.id})
     if name:
         engine.images.tag(engine.images.find(image.id), name)
+    engine.events.tell("image", "import", image.id, {"name": image.id})
 
     async def said() -> AsyncIterator[Any]:
         yield {"status": image.id}
@@ -222,19 +222,16 @@ async def distribution(engine: Engine, call: Call) -> Result:
 
 @route("POST", "/commit")
 async def commit(engine: Engine, call: Call) -> Result:
-    name = call.text("container")
-    if engine.containers is None:
-        raise not_found(f"No such container: {name}")
     full = repository_and_tag(call.text("repo"), call.text("tag"), 400) if call.text("repo") else ""
     override = await call.json()
-    container, entries = await engine.containers.snapshot(name, pause=call.flag("pause", True))
+    container, entries = await engine.containers.snapshot(call.text("container"), pause=call.flag("pause", True))
     image = await asyncio.to_thread(
         imagemaking.commit, engine, container, entries, changes=call.texts("changes"), comment=call.text("comment"),
         author=call.text("author"), override=override)
+    if full:
+        engine.images.tag(engine.images.find(image.id), full)
     engine.events.tell("container", "commit", container["Id"], {
         **((container.get("Config") or {}).get("Labels") or {}), "comment": call.text("comment"),
         "image": (container.get("Config") or {}).get("Image", ""), "imageID": image.id,
         "imageRef": familiar(full) if full else "", "name": str(container.get("Name", "")).lstrip("/")})
-    if full:
-        engine.images.tag(engine.images.find(image.id), full)
     return Answer(201, {"Id": image.id})

@@ -35,7 +35,7 @@ async def version(engine: Engine, call: Call) -> Result:
 
 @route("GET", "/info")
 async def info(engine: Engine, call: Call) -> Result:
-    states: list[str] = [c["State"] for c in engine.containers.summaries()] if engine.containers else []
+    states: list[str] = [c["State"] for c in engine.containers.summaries()]
     counts = {"Containers": len(states), "ContainersRunning": states.count("running"),
               "ContainersPaused": states.count("paused"),
               "ContainersStopped": len(states) - states.count("running") - states.count("paused"),
@@ -78,10 +78,10 @@ async def disk_usage(engine: Engine, call: Call) -> Result:
     everything = list(engine.images.all().values())
     sizes = {diff_id: engine.images.layer_size(one, diff_id) for i in everything
              for one, diff_id in zip(i.stored.layers, i.stored.diff_ids, strict=True)}
-    containers = list(engine.containers.summaries()) if engine.containers else []
+    containers = list(engine.containers.summaries(sized=True))
     cache = await asyncio.to_thread(cache_records, engine.store)
     return {"LayersSize": used_bytes(everything, sizes), "Images": images, "Containers": containers,
-            "Volumes": engine.volumes.usage() if engine.volumes else [], "BuildCache": cache,
+            "Volumes": engine.volumes.usage(), "BuildCache": cache,
             "BuilderSize": sum(record["Size"] for record in cache if not record["Shared"])}
 
 
