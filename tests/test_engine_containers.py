@@ -14,6 +14,8 @@ from docker.models.containers import Container
 from engine_support import BASE, LABEL, OURS, PREFIX, Engine, entries, saved
 from support import eventually
 
+import kitlib as kit
+
 CHANGES = ("echo new > /added; mkdir /dir; echo x > /dir/inner; rm /etc/group; echo more >> /etc/passwd; "
            "ln -s added /link; mkdir -p /home/deep/er; touch /tmp/t; rm -r /var/spool; chmod 700 /home")
 
@@ -47,6 +49,20 @@ def test_diff(engine: Engine, changed: Container) -> None:
                             "D /var/spool"])
     assert {(each["Kind"], each["Path"]) for each in changed.diff()} == {
         ("CAD".index(line[0]), line[2:]) for line in lines}
+
+
+def test_the_layer_explorer_shows_the_same(engine: Engine, changed: Container) -> None:
+    figure = kit.layers(container=changed)
+    assert figure.container is not None
+    files = sum(each["size"] for each in figure.changes("RW") if each["kind"] != "removed")
+    assert (figure.container["status"], figure.container["size"]) == ("exited", files + len("added"))  # and the link
+    seen = {each["path"]: (each["kind"], each["type"], each["size"], each["rights"]) for each in figure.changes("RW")}
+    assert seen["/added"] == ("added", "file", 4, "0644")
+    assert seen["/link"][:3] == ("added", "link", 0)
+    assert seen["/etc/group"][:2] == ("removed", "file")
+    engine.agree("written", seen)
+    engine.agree("layers", [(each["size"], [(c["path"], c["kind"], c["type"], c["size"]) for c in each["changes"]])
+                            for each in figure.layers])
 
 
 def test_export_is_the_whole_tree(engine: Engine, changed: Container) -> None:
