@@ -224,10 +224,11 @@ def test_kit_build_on_the_command_line(shop: Shop, tmp_path: Path) -> None:
                               text=True, check=False, env={**__import__("os").environ, "KIT_HOME": str(tmp_path)})
 
     shop.write(Dockerfile="FROM busybox\nRUN echo hi\n")
-    done = kit(str(shop.context), "-t", "kit/app:v1", "--graph")
+    done = kit(str(shop.context), "-t", "kit/app:v1", "--graph", "--svg", str(tmp_path / "graph.svg"))
     assert done.returncode == 0, done.stderr
     assert "#1 RUN echo hi" in done.stderr
     assert "#1 hi" in done.stderr
+    assert "RUN echo hi" in (tmp_path / "graph.svg").read_text()
     assert done.stdout.startswith("1 step ran, 0 came out of the cache")
     assert done.stdout.splitlines()[1].split() == ["STEP", "STAGE", "NEEDS", "INSTRUCTION", "HOW", "WHEN", "TOOK"]
     assert shop.store.find("kit/app:v1") is not None

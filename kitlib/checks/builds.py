@@ -28,7 +28,7 @@ from kitlib.checks.wrong import Wrong
 from kitlib.images.build.report import Report, StepReport
 from kitlib.images.samples import TOOLCHAIN, TOOLCHAIN_IMAGE
 
-SECONDS = 60  # all builds of one check
+SECONDS = 100  # all builds of one check
 _KEPT = ("PATH", "LANG", "LC_ALL", "VIRTUAL_ENV", "PYTHONPATH", "KIT_BUILD", "KIT_PROOT")
 _NO_RUN = "RUN cannot be carried out here"
 

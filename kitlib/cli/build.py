@@ -4,6 +4,7 @@
     kit build . -f app.Dockerfile --build-arg VERSION=2 --target test
     kit build . --secret id=token,src=token.txt
     kit build . --graph              which steps there were, what ran, what the cache knew, and why not
+    kit build . --svg graph.svg      the same as a picture
 
 The image lands in the store that clusters on this machine run images from: see `kit image list`.
 """
@@ -38,6 +39,7 @@ def register(commands: Commands) -> None:
     parser.add_argument("--platform", default="", metavar="OS/ARCH", help="what the image says it is for")
     parser.add_argument("--no-cache", action="store_true", help="run every step")
     parser.add_argument("--graph", action="store_true", help="afterwards, what became of every step")
+    parser.add_argument("--svg", metavar="FILE", help="write the graph as a picture")
     parser.add_argument("-q", "--quiet", action="store_true", help="print the image's id only")
 
 
@@ -64,10 +66,12 @@ def run_build(arguments: argparse.Namespace) -> int | None:
             built, report = make(default_store(), context, text, settings, names, tell=printer.tell, say=printer.say)
     except (DockerfileError, BuildError, ImageError) as error:
         raise KitError(f"{error}.") from error
-    if not (arguments.json or arguments.graph or arguments.no_cache or arguments.file == "-"):
+    if not (arguments.json or arguments.graph or arguments.svg or arguments.no_cache or arguments.file == "-"):
         _keep(arguments, built, seen, began)
     for warning in built.plan.warnings:
         note(warning)
+    if arguments.svg:
+        _draw(report, arguments)
     if arguments.json:
         print_json(_document(built, report))
     elif arguments.quiet:
@@ -79,6 +83,15 @@ def run_build(arguments: argparse.Namespace) -> int | None:
             print(build_text.render(report))
         print(f"{', '.join(arguments.tag) or 'built'}  {built.image.id}  in {built.seconds:.1f} s")
     return None
+
+
+def _draw(report: Report, arguments: argparse.Namespace) -> None:
+    from kitlib.views import build_svg
+
+    try:
+        Path(arguments.svg).write_text(build_svg.render(report, f"kit build {arguments.context}"), encoding="utf-8")
+    except OSError as error:
+        raise KitError(f"{arguments.svg} cannot be written: {error.strerror}.") from error
 
 
 def _dockerfile(context: Path, wanted: str | None) -> tuple[str, str]:
