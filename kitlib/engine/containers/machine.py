@@ -73,8 +73,11 @@ class Machine:
                                    images=cast(ImageSource, _Unasked()))
         names = Names(self._containers)
         networks = self._engine.networks
-        if kind is OciRuntime:
-            await networks.use(Bridged(runtime, names))
+        if isinstance(runtime, OciRuntime):
+            bridged = Bridged(runtime, names)
+            await networks.use(bridged)
+            await bridged.start()
+            runtime.on_new_network(bridged.renew)
         else:
             kept = self._engine.state.get("machine", "slice")
             try:

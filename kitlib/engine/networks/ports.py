@@ -97,17 +97,11 @@ class Publisher:
     async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, port: int) -> None:
         try:
             made = await self._wiring.connect(self._container, port, socket.SOCK_STREAM)
-            inner_reader, inner_writer = await asyncio.open_connection(sock=made)
+            inner = await asyncio.open_connection(sock=made)
         except Exception:  # nobody listens there: as with docker-proxy, the connection just ends
             writer.transport.abort()
             return
-        try:
-            await asyncio.gather(_copy(reader, inner_writer), _copy(inner_reader, writer))
-        except (ConnectionError, OSError):
-            return
-        finally:
-            inner_writer.close()
-            writer.close()
+        await join((reader, writer), inner)
 
     async def close(self) -> None:
         for server in self._servers:
@@ -117,6 +111,20 @@ class Publisher:
         for task in list(self._tasks):
             task.cancel()
         self._servers, self._datagrams = [], []
+
+
+Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+async def join(one: Stream, other: Stream) -> None:
+    """What comes from one goes to the other, both ways, to both ends."""
+    try:
+        await asyncio.gather(_copy(one[0], other[1]), _copy(other[0], one[1]))
+    except (ConnectionError, OSError):
+        return
+    finally:
+        one[1].close()
+        other[1].close()
 
 
 async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

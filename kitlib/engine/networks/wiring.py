@@ -18,6 +18,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Protocol
 
 from kitlib.engine.networks.names import Names
+from kitlib.engine.networks.outside import Outside
 from kitlib.engine.networks.pools import DockerPools, LoopbackPools, Network, Pools
 from kitlib.network.addresses import Slice
 from kitlib.network.dns.server import DnsServer, host_resolvers
@@ -93,6 +94,17 @@ class Bridged:
         self.pools: Pools = DockerPools()
         self._servers: dict[str, DnsServer] = {}
         self._interfaces: dict[str, dict[str, str]] = {}  # container → network's id → interface
+        self._bridges: dict[str, Object] = {}
+        self._outside = Outside(runtime, lambda: (
+            one["IPAM"]["Config"][0]["Gateway"] for one in self._bridges.values()))
+
+    async def start(self) -> None:
+        await self._outside.start()
+
+    async def renew(self) -> None:
+        """The daemon was killed: its network is another one now."""
+        await self._outside.close()
+        await self._outside.start()
 
     def may_have(self, network: Network) -> bool:
         return not network.is_loopback
@@ -107,11 +119,13 @@ class Bridged:
             return
         subnet = Network(network["IPAM"]["Config"][0]["Subnet"])
         apart = network["Options"].get("com.docker.network.bridge.enable_icc") == "false"
+        self._bridges[network["Id"]] = network
         await self._runtime.ask("make_bridge", name=self.bridge(network), prefix=subnet.prefixlen,
                                 gateway=network["IPAM"]["Config"][0]["Gateway"], internal=network["Internal"],
                                 isolated=apart)  # fmt: skip
 
     async def remove(self, network: Object) -> None:
+        self._bridges.pop(network["Id"], None)
         with contextlib.suppress(RuntimeError_):
             await self._runtime.ask("remove_bridge", name=self.bridge(network))
 
@@ -180,6 +194,7 @@ class Bridged:
         return EMBEDDED_DNS if user_defined(container) else ""
 
     async def close(self) -> None:
+        await self._outside.close()
         for server in self._servers.values():
             await server.close()
 

@@ -5,15 +5,16 @@
        └ br-0f3a…    172.19.0.1/16 ── vethN ── eth1 172.19.0.2  the same container, in two networks
                                   └── vethM ── eth0 172.19.0.3  another
 
-Bridges, wires and rules between them are in the daemon's own namespace, so they go with it.  Networks do not reach
-each other, as with Docker's DOCKER-ISOLATION chains; an internal one does not reach the host's network either.
+Bridges, wires and rules are in the daemon's own namespace, so they go with it, and the host's network is not touched.
+Networks do not reach each other, as with Docker's DOCKER-ISOLATION chains.  The way out has no wire: TCP connections
+and questions to name servers are redirected to the engine, which carries them on from the host.
 
 Source: moby's libnetwork/drivers/bridge; man veth(4), ip-link(8), nft(8).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from kitlib.runtime.oci.command import Commands, which
@@ -40,6 +41,7 @@ class Bridges:
         self._commands, self._fabric = commands, fabric
         self._known: dict[str, dict[str, Any]] = {}
         self._count = 0
+        self._outside = (0, 0)
         self._making: dict[str, list[Ready]] = {}  # who waits for a bridge that is being made
 
     def make(self, name: str, gateway: str, prefix: int, internal: bool, isolated: bool, done: Ready) -> None:
@@ -56,7 +58,7 @@ class Bridges:
             for waiting in self._making.pop(name):
                 waiting(why)
 
-        self._known[name] = {"internal": internal, "isolated": isolated}
+        self._known[name] = {"gateway": gateway, "prefix": prefix, "internal": internal, "isolated": isolated}
         steps = [f"link add {name} type bridge", *([f"addr add {gateway}/{prefix} dev {name}"] if gateway else []),
                  f"link set {name} up"]  # fmt: skip
         self._batch(self._fabric, ["link set lo up", *steps],
@@ -68,30 +70,24 @@ class Bridges:
             return
         self._batch(self._fabric, [f"link del {name}"], lambda why: done(why) if why else self._guard(done))
 
+    def lead_outside(self, tcp: int, names: int, done: Ready) -> None:
+        """Whatever leaves the networks goes to these ports of the daemon's own network (engine/networks/outside.py)."""
+        self._outside = tcp, names
+        self._guard(done)
+
     def _guard(self, done: Ready) -> None:
-        """Between two bridges nothing passes; the rules are written anew as a whole, in one transaction."""
-        if len(self._known) < 2 and not any(any(one.values()) for one in self._known.values()):
+        """The rules are written anew as a whole, in one transaction; without nft there are none, and no way out."""
+        try:
+            which("nft")
+        except FileNotFoundError:
             done("")
             return
-        lines = ["add table inet kit", "delete table inet kit", "table inet kit {", " chain forward {",
-                 "  type filter hook forward priority 0; policy accept;"]  # fmt: skip
-        lines += [f'  iifname "{a}" oifname "{b}" drop' for a in self._known for b in self._known if a != b]
-        lines += [f'  iifname "{name}" oifname "uplink" drop' for name, one in self._known.items() if one["internal"]]
-        lines += [" }", "}"]
-        apart = [name for name, one in self._known.items() if one["isolated"]]
-        lines += ["add table bridge kit", "delete table bridge kit", "table bridge kit {", " chain forward {",
-                  "  type filter hook forward priority 0; policy accept;",
-                  *(f'  meta ibrname "{name}" drop' for name in apart), " }", "}"] if apart else []
 
         def ended(code: int, _: bytes, stderr: bytes) -> None:
             done(f"nft: {stderr.decode(errors='replace').strip()}" if code else "")
 
-        try:
-            which("nft")
-        except FileNotFoundError:  # without it networks reach each other, as routers do
-            done("")
-            return
-        self._commands.run(["nft", "-f", "-"], ended, stdin="\n".join(lines).encode(), namespace=self._fabric)
+        self._commands.run(["nft", "-f", "-"], ended, stdin=rules(self._known, self._outside).encode(),
+                           namespace=self._fabric)
 
     def attach(self, namespace: int, wire: Wire, done: Ready) -> None:
         """Put an interface into a container's namespace."""
@@ -121,3 +117,29 @@ class Bridges:
             done(f"ip: {stderr.decode(errors='replace').strip()}" if code else "")
 
         self._commands.run(["ip", "-batch", "-"], ended, stdin="\n".join(lines).encode() + b"\n", namespace=namespace)
+
+
+def rules(bridges: Mapping[str, Mapping[str, Any]], outside: tuple[int, int]) -> str:
+    """For `nft -f -`: from bridge to bridge nothing passes; what leaves is taken to where it is carried on.
+
+    outside: the ports for TCP and for questions to name servers; 0: there is no way out.
+    """
+    lines = ["add table inet kit", "delete table inet kit", "table inet kit {", " chain forward {",
+             "  type filter hook forward priority 0; policy drop;",
+             # Neighbours need no router, but with the module br_netfilter their packets come by here, too.
+             *(f'  iifname "{name}" oifname "{name}" accept' for name in bridges), " }"]
+    if all(outside) and bridges:
+        gateways = ", ".join(one["gateway"] for one in bridges.values())
+        subnets = ", ".join(f"{one['gateway']}/{one['prefix']}" for one in bridges.values())
+        lines += [" chain out {", "  type nat hook prerouting priority -100; policy accept;",
+                  *(f'  iifname "{name}" return' for name, one in bridges.items() if one["internal"]),
+                  f"  ip daddr {{ {gateways} }} meta l4proto tcp redirect to :{outside[0]}",
+                  f"  ip daddr {{ {subnets} }} return", f"  meta l4proto tcp redirect to :{outside[0]}",
+                  f"  udp dport 53 redirect to :{outside[1]}", " }"]  # fmt: skip
+    lines += ["}"]
+    apart = [name for name, one in bridges.items() if one["isolated"]]
+    lines += ["add table bridge kit", "delete table bridge kit"]
+    if apart:
+        lines += ["table bridge kit {", " chain forward {", "  type filter hook forward priority 0; policy accept;",
+                  *(f'  meta ibrname "{name}" drop' for name in apart), " }", "}"]
+    return "\n".join(lines) + "\n"

@@ -106,6 +106,9 @@ class Standalone:
                        isolated: bool) -> None:
         self.bridges.make(name, gateway, prefix, internal, isolated, _answering(reply))
 
+    def do_lead_outside(self, reply: Reply, tcp: int, names: int) -> None:
+        self.bridges.lead_outside(tcp, names, _answering(reply))
+
     def do_remove_bridge(self, reply: Reply, name: str) -> None:
         self.bridges.remove(name, _answering(reply))
 

@@ -1,9 +1,14 @@
-"""What a killed engine leaves: its containers run on and are its successor's; `kit engine down` leaves nothing."""
+"""The embedded engine may be killed: its containers run on and are its successor's; `kit engine down` leaves nothing.
+
+And what no other engine has: a way out of the bridges that touches nothing of the host, and a runtime that it names.
+"""
 
 from __future__ import annotations
 
+import http.server
 import os
 import signal
+import threading
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +18,8 @@ from engine_support import BASE, FOREVER, Engine
 from support import eventually
 
 from kitlib.cluster.dockerengine import EmbeddedEngine
+from kitlib.engine.networks.outside import host_address
+from kitlib.runtime.oci.bridges import rules
 
 pytestmark = [pytest.mark.needs("docker-cli", "busybox"), pytest.mark.timeout(120)]
 
@@ -71,7 +78,7 @@ def test_containers_of_a_killed_engine_run_on_and_are_its_successors(machine: Ma
     assert engine.inspect("web")["State"]["Pid"] == pid
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=10) as page:
         assert page.read() == b"page\n"
-    assert engine("exec", "other", "wget", "-qO-", "http://web/") == "page"
+    assert engine("exec", "other", "wget", "-qO-", "http://web/", timeout=20) == "page"
     assert engine("logs", "web") == "ready"
     engine("exec", "short", "touch", "/end")
     assert engine("wait", "short") == "7"
@@ -123,3 +130,47 @@ def test_what_this_machine_cannot_do_is_said(machine: Machine, monkeypatch: pyte
     assert "does not support memory limit" in done.err
     assert "CPU CFS scheduler" in done.err
     assert engine("info", "--format", "{{.DefaultRuntime}}") == "process"
+
+
+class _Page(http.server.BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"the host")
+
+    def log_message(self, *_: object) -> None:
+        """Nobody wants to know."""
+
+
+@pytest.fixture
+def host_port() -> Iterator[int]:
+    """A web server on the host."""
+    server = http.server.ThreadingHTTPServer(("0.0.0.0", 0), _Page)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield server.server_address[1]
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.needs("oci")
+def test_containers_reach_the_host_and_what_the_host_reaches(machine: Machine, host_port: int) -> None:
+    engine = machine.engine
+    gateway = engine("run", "--rm", "--add-host", "host:host-gateway", BASE, "wget", "-qO-", f"http://host:{host_port}/")
+    assert gateway == "the host"
+    address = f"http://{host_address()}:{host_port}/"
+    assert engine("run", "--rm", BASE, "wget", "-qO-", address) == "the host"
+    engine("network", "create", "--internal", "inside")
+    done = engine.docker("run", "--rm", "--network", "inside", BASE, "wget", "-qO-", address)
+    assert done.code == 1
+    assert "unreachable" in done.err
+
+
+def test_networks_are_apart() -> None:
+    two = {"br-a": {"gateway": "172.18.0.1", "prefix": 16, "internal": False, "isolated": False},
+           "br-b": {"gateway": "172.19.0.1", "prefix": 16, "internal": True, "isolated": True}}
+    closed, opened = rules(two, (0, 0)), rules(two, (1000, 2000))
+    assert "policy drop" in closed
+    assert "redirect" not in closed
+    assert opened.index('iifname "br-b" return') < opened.index("redirect to :1000")
+    assert 'meta ibrname "br-b" drop' in opened
+    assert 'meta ibrname "br-a" drop' not in opened
