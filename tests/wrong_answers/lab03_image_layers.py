@@ -106,7 +106,7 @@ def by_hand(*, entries: str = '{"srv/hello": b"made by hand\\n"}', start: str = 
             ids: str = 'layer["digest"] for layer in [*busybox_layers, own]',
             listed: str = "*busybox_layers, own") -> str:
     return f"""own = blob(tar({entries}), "layer.v1.tar")
-config = {{"architecture": base.attrs["Architecture"], "os": "linux", "config": {start},
+config = {{"architecture": architecture, "os": "linux", "config": {start},
           "rootfs": {{"type": "layers", "diff_ids": [{ids}]}}}}
 manifest = {{"schemaVersion": 2, "mediaType": OCI + "manifest.v1+json",
             "config": blob(json.dumps(config).encode(), "config.v1+json"), "layers": [{listed}]}}
