@@ -9,10 +9,8 @@ The base image is made here once and is the same for all.  Images are named kit-
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import os
-import shutil
 import stat
 import subprocess
 import tempfile
@@ -22,6 +20,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
+from kitlib.bench.images import building
 from kitlib.images import base
 from kitlib.images.archive import load, save
 from kitlib.images.build.build import Builder, Settings
@@ -113,17 +112,10 @@ def build(kind: str, context: Path, options: Sequence[str], timeout: float = 60
                           stderr=subprocess.STDOUT, text=True, timeout=timeout, check=False, env=env)
 
 
-@functools.cache
 def buildkit_client() -> str:
     """A docker command that speaks BuildKit's protocol here ("" if none does): newer ones need a plugin for it."""
-    with tempfile.TemporaryDirectory() as empty:
-        Path(empty, "Dockerfile").write_text("FROM scratch\nLABEL a=b\n")
-        for directory in os.get_exec_path():
-            program = shutil.which("docker", path=directory)
-            if program and subprocess.run([program, "build", "-q", empty], capture_output=True, check=False, timeout=60,
-                                          env={**os.environ, "DOCKER_BUILDKIT": "1"}).returncode == 0:
-                return program
-    return ""
+    program, kind = building.docker()
+    return program if kind == "BuildKit" else ""
 
 
 def differences(ours: Seen, theirs: Seen, what: Sequence[str] = ("tree", "config", "history")) -> list[str]:

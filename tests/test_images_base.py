@@ -128,7 +128,8 @@ def test_names_find_what_can_be_made_here(tmp_path: Path, monkeypatch: pytest.Mo
         return make
 
     monkeypatch.setattr(base, "RECIPES", {name: recipe(name) for name in base.RECIPES})
-    monkeypatch.setattr(base, "debian_tags", lambda: ["bookworm-slim", "12-slim", "latest"])
+    release = {"ID": "debian", "VERSION_CODENAME": "bookworm", "VERSION_ID": "12"}
+    monkeypatch.setattr(base, "_os_release", lambda: release)
     monkeypatch.setattr(base, "_python_version", lambda: "3.11.2")
     monkeypatch.setenv("KIT_PULL", "never")
     for name in ("debian:12-slim", "python:3.11-slim", "python:3", "docker.io/library/debian"):
@@ -141,4 +142,8 @@ def test_names_find_what_can_be_made_here(tmp_path: Path, monkeypatch: pytest.Mo
         base.provide(store, "debian:trixie")
     with pytest.raises(ImageError, match="without a network, busybox, debian and python can be made here"):
         base.provide(store, "alpine:3")
+    release |= {"ID": "ubuntu", "VERSION_CODENAME": "noble", "VERSION_ID": "24.04"}
+    assert base.provide(store, "ubuntu:24.04") is not None
+    with pytest.raises(ImageError, match=r"debian: failed to resolve .*; without a network, busybox, ubuntu and "):
+        base.provide(store, "debian")
     assert base.provide(store, "No Name") is None

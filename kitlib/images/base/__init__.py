@@ -36,12 +36,12 @@ def _quiet(words: str) -> None:
 
 def debian_slim(store: ImageStore, tell: Tell = _quiet) -> StoredImage:
     """Raises ImageError where it cannot be made."""
-    return debian.debian_slim(store, f"{_HUB}/debian:{debian_tags()[0]}", tell)
+    return debian.debian_slim(store, f"{_HUB}/{distribution()}:{debian_tags()[0]}", tell)
 
 
 def python(store: ImageStore, tell: Tell = _quiet) -> StoredImage:
     """Raises ImageError where it cannot be made."""
-    below = store.find(f"{_HUB}/debian:{debian_tags()[0]}") or debian_slim(store, tell)
+    below = store.find(f"{_HUB}/{distribution()}:{debian_tags()[0]}") or debian_slim(store, tell)
     return debian.python(store, f"{_HUB}/python:{python_tags()[0]}", below, tell)
 
 
@@ -77,12 +77,17 @@ def busybox_tags() -> list[str]:
     return ["latest", "stable", "glibc", *_prefixes(busybox_version())]
 
 
+def distribution() -> str:
+    """Whose packages there are here: an image of Ubuntu's is not called debian."""
+    return "ubuntu" if _os_release().get("ID") == "ubuntu" else "debian"
+
+
 def debian_tags() -> list[str]:
     """The first is the one that names it best."""
     release = _os_release()
-    if release.get("ID") != "debian":
-        return ["stable-slim", "latest"]
     name, version = release.get("VERSION_CODENAME", ""), release.get("VERSION_ID", "")
+    if release.get("ID") != "debian":
+        return [each for each in (name, version, "latest") if each]
     return [each for each in (f"{name}-slim" if name else "", f"{version}-slim" if version else "", name, version,
                               "stable-slim", "stable", "latest") if each]
 
@@ -118,7 +123,7 @@ def _python_version() -> str:
 
 def _recipe(name: str) -> tuple[str, list[str]]:
     """Which recipe a repository's images could be made by, and the tags that it can stand for."""
-    tags = {"busybox": ("busybox", busybox_tags), "debian": ("debian-slim", debian_tags),
+    tags = {"busybox": ("busybox", busybox_tags), distribution(): ("debian-slim", debian_tags),
             "python": ("python", python_tags)}
     recipe, known = tags.get(name.removeprefix(f"{_HUB}/"), ("", list[str]))
     return recipe, known()
@@ -157,7 +162,7 @@ def _pull(store: ImageStore, name: str, repository: str, tell: Tell) -> StoredIm
     recipe, known = _recipe(repository)
     short = repository.removeprefix(f"{_HUB}/")
     can = f"can be made here: {', '.join(f'{short}:{tag}' for tag in known[:4])}" if recipe else \
-        "without a network, busybox, debian and python can be made here (`kit image base`)"
+        f"without a network, busybox, {distribution()} and python can be made here (`kit image base`)"
     if os.environ.get("KIT_PULL") == "never":
         raise ImageError(f"{name}: failed to resolve source metadata: not found in the image store; {can}")
     tell(f"pulling {name}")

@@ -160,22 +160,24 @@ def _database(found: Sequence[deb.Package]) -> dict[str, str]:
 
 
 def _sources(found: Sequence[deb.Package]) -> str:
-    """Where apt finds more, if the packages are Debian's."""
-    name = codename(found)
+    """Where apt finds more."""
+    whose, name = release(found)
     if not name:
         return ""
-    signed = "Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg\n"
-    kinds = (("debian", f"{name} {name}-updates"), ("debian-security", f"{name}-security"))
-    return "\n".join(f"Types: deb\nURIs: http://deb.debian.org/{place}\nSuites: {suites}\nComponents: main\n{signed}"
-                     for place, suites in kinds)
+    parts = {"debian": (("http://deb.debian.org/debian", f"{name} {name}-updates", "main"),
+                        ("http://deb.debian.org/debian-security", f"{name}-security", "main")),
+             "ubuntu": (("http://archive.ubuntu.com/ubuntu", f"{name} {name}-updates {name}-security",
+                         "main universe"),)}
+    return "\n".join(f"Types: deb\nURIs: {place}\nSuites: {suites}\nComponents: {components}\n"
+                     f"Signed-By: /usr/share/keyrings/{whose}-archive-keyring.gpg\n"
+                     for place, suites, components in parts.get(whose, ()))
 
 
-def codename(found: Sequence[deb.Package]) -> str:
-    """bookworm, or "" if it is not Debian."""
-    release = next((e for p in found if p.name == "base-files" for e in p.entries if e.path == "usr/lib/os-release"),
-                   None)
-    fields = dict(line.partition("=")[::2] for line in _text(release).splitlines())
-    return fields.get("VERSION_CODENAME", "") if fields.get("ID") == "debian" else ""
+def release(found: Sequence[deb.Package]) -> tuple[str, str]:
+    """debian and bookworm, say; nothing if the packages do not tell."""
+    told = next((e for p in found if p.name == "base-files" for e in p.entries if e.path == "usr/lib/os-release"), None)
+    fields = dict(line.partition("=")[::2] for line in _text(told).splitlines())
+    return fields.get("ID", ""), fields.get("VERSION_CODENAME", "")
 
 
 def _info(package: deb.Package) -> Iterator[tuple[str, Entry]]:
