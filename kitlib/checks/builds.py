@@ -70,7 +70,8 @@ def attempt(world: World, *builds: Mapping[str, Any]) -> list[Image | Failure]:
     place = Path(tempfile.mkdtemp(prefix="kit-check-"))
     try:
         shutil.copytree(_prepared(), place / "images", ignore=shutil.ignore_patterns("unpacked", "flat"))
-        results = _carry_out(builds, place, world.confined)
+        counted = [{**each, "dockerfile": each["dockerfile"].lstrip("\n")} for each in builds]  # as kit.build does
+        results = _carry_out(counted, place, world.confined)
     except subprocess.TimeoutExpired:
         raise Wrong("the build did not end", "Which step waits, and for what? Build it in the notebook: the picture "
                     "shows the one that runs.") from None
