@@ -138,5 +138,8 @@ def _engine() -> Finding:
         return Finding("Docker Engine", True, f"a real one, {real.version}, {real.host}")
     own = EmbeddedEngine().endpoint()
     there = f"runs, {own.host}" if own else "can be started: `kit engine up`"
-    return Finding("Docker Engine", False, f"no real one answers; the embedded one {there}",
+    why = available.lacks()
+    containers = f"processes, not by {available.RUNTIMES[0]}: {why}" if why else "real ones (runtime oci)"
+    return Finding("Docker Engine", False, f"no real one answers; the embedded one {there}; its containers are "
+                   f"{containers}",
                    "no kind clusters; labs use the embedded engine, which speaks the same API.")

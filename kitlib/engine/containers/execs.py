@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -57,7 +57,7 @@ class Execs:
         made = Exec(os.urandom(32).hex(), container, config, config.get("DetachKeys") or "")
         self._known[made.id] = made
         container.execs.append(made.id)
-        self._tell(made, "exec_create: " + " ".join(argv))
+        self._tell(made, f"exec_create: {_line(argv)}")
         return made
 
     def get(self, identity: str) -> Exec:
@@ -92,7 +92,7 @@ class Execs:
         container, runtime = made.container, await self._containers.runtime()
         check_running(container)
         made.started = True
-        self._tell(made, "exec_start: " + " ".join(made.config["Cmd"]))
+        self._tell(made, f"exec_start: {_line(made.config['Cmd'])}")
         try:
             made.session = await runtime.session(
                 "exec", container.task, argv=list(made.config["Cmd"]), stdin=bool(made.config["AttachStdin"]), tty=tty,
@@ -133,7 +133,6 @@ class Execs:
         elif "permission denied" not in message:
             status = 500
         made.exit_code = code
-        self._tell(made, "exec_die", exitCode=str(code))
         return EngineError(status, message)
 
     async def output(self, made: Exec) -> AsyncIterator[tuple[int, bytes]]:
@@ -188,6 +187,11 @@ class Execs:
                 "OpenStdin": bool(config["AttachStdin"]), "OpenStderr": bool(config["AttachStderr"]),
                 "OpenStdout": bool(config["AttachStdout"]), "CanRemove": False, "ContainerID": made.container.id,
                 "DetachKeys": "", "Pid": made.pid}  # fmt: skip
+
+
+def _line(argv: Sequence[str]) -> str:
+    """As Docker's events have it: a space after the program, whether something follows or not."""
+    return f"{argv[0]} {' '.join(argv[1:])}"
 
 
 def check_running(container: Container, name: str = "") -> None:

@@ -302,10 +302,9 @@ class Containers:
             if container.host["AutoRemove"]:
                 raise conflict("Restart policy cannot be updated because AutoRemove is enabled for the container")
             config.restart_policy(changed)
-        if changed["Memory"] and changed["MemorySwap"] and changed["MemorySwap"] < changed["Memory"] and \
-                changed["MemorySwap"] > 0 and not body.get("MemorySwap"):
-            raise bad_request("Memory limit should be smaller than already set memoryswap limit, update the memoryswap "
-                              "at the same time")
+        if (body.get("Memory") or 0) > container.host["MemorySwap"] >= 0 and not body.get("MemorySwap"):
+            raise conflict(f"Cannot update container {container.id}: Memory limit should be smaller than already set "
+                           "memoryswap limit, update the memoryswap at the same time")
         container.host.update(changed)
         if container.running and not container.state["Restarting"]:
             runtime = await self.runtime()

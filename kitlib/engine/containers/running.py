@@ -41,6 +41,10 @@ async def start(containers: Containers, container: Container) -> None:
         container.sandbox = await networks.wiring.sandbox(container, other, spec.hostname(container))
         await networks.wire(container)
         container.ports = await _publish(containers, container)
+        for point in _volumes(container):
+            events.tell("volume", "mount", point["Name"], {
+                "container": container.id, "destination": point["Destination"], "driver": point["Driver"],
+                "propagation": point["Propagation"], "read/write": str(point["RW"]).lower()})
         trees = place.tree(container.rw, container.layers, runtime.stacking)
         user = users.look_up(container.config["User"], trees, container.host["GroupAdd"] or ())
         await asyncio.to_thread(place.check_directory, trees, container.config["WorkingDir"])
@@ -85,6 +89,10 @@ async def _publish(containers: Containers, container: Container) -> dict[str, li
     publisher = Publisher(container, containers.engine.networks.wiring)
     containers.publishers[container.id] = publisher
     return {**exposed, **await publisher.open(wanted)}
+
+
+def _volumes(container: Container) -> list[dict[str, Any]]:
+    return [point for point in container.mounts if point["Type"] == "volume"]
 
 
 def _whole(port: str) -> str:
@@ -162,6 +170,10 @@ async def clear(containers: Containers, container: Container) -> None:
         container.session.close()
         container.session = None
     await containers.engine.networks.release(container)
+    if container.sandbox:
+        for point in _volumes(container):
+            containers.engine.events.tell("volume", "unmount", point["Name"],
+                                          {"container": container.id, "driver": point["Driver"]})
     task, sandbox, container.task, container.sandbox = container.task, container.sandbox, "", ""
     container.ports = {}
     with contextlib.suppress(RuntimeError_):

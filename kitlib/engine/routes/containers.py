@@ -123,7 +123,9 @@ async def prune(engine: Engine, call: Call) -> Result:
 @route("GET", "/containers/{id}/top")
 async def top(engine: Engine, call: Call) -> Result:
     container = engine.containers.find(call.params["id"])
-    return await usage.top(container, await engine.containers.runtime(), call.text("ps_args"))
+    found = await usage.top(container, await engine.containers.runtime(), call.text("ps_args"))
+    engine.events.tell("container", "top", container.id, container.attributes())
+    return found
 
 
 @route("GET", "/containers/{id}/stats")

@@ -96,6 +96,9 @@ class Connection:
             reply(Refused("InternalError", str(error)))
         except (KeyError, TypeError) as error:  # a client of another version
             reply(Refused("InvalidArgument", f"{method}: {error!r}"))
+        except Exception as error:  # ours, to be mended; whoever asked must not wait for ever
+            reply(Refused("InternalError", f"{method}: {error!r}"))
+            raise
 
     def send(self, message: dict[str, Any]) -> None:
         if self._socket.fileno() >= 0:
