@@ -10,7 +10,9 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from docker import DockerClient
 
+from kitlib.book.engine import base_image
 from kitlib.cluster.dockerengine import ask
 from kitlib.grading import confine
 from kitlib.grading.engine import GradedEngine
@@ -24,9 +26,9 @@ def work():
     shutil.rmtree(place)
 
 
-@pytest.mark.needs("confinement")
+@pytest.mark.needs("confinement", "busybox")
 @pytest.mark.timeout(90)
-def test_the_engine_is_reached_from_a_confined_kernel_and_ends_with_its_grading(work):
+def test_the_engine_is_reached_from_a_confined_kernel_and_ends_with_its_grading(work, monkeypatch):
     desk, own, secret = work / "desk", work / "engine", work / "solutions"
     for place in (desk, own, secret):
         place.mkdir()
@@ -44,6 +46,14 @@ def test_the_engine_is_reached_from_a_confined_kernel_and_ends_with_its_grading(
         env = {"PATH": os.environ["PATH"], "HOME": str(desk), "TMPDIR": str(desk)}
         said = subprocess.run(argv, env=env, capture_output=True, text=True, timeout=60, check=False)
         assert said.stdout.split() == ["embedded", "False"], said.stderr
+        monkeypatch.setenv("DOCKER_HOST", host)
+        base_image("busybox")
+        client = DockerClient(host)
+        shown = client.containers.run("busybox", ["sh", "-c", "ls /host/*; touch /host/own/mine; ls /host/own"],
+                                      volumes=[f"{secret}:/host/solutions", f"{own}:/host/own"], remove=True)
+        client.close()
+        assert b"answer" not in shown, "containers are confined with their engine"
+        assert b"mine" in shown
     finally:
         engine.stop()
     assert ask(host) is None
