@@ -97,7 +97,8 @@ def test_an_image_that_docker_built_runs_in_a_pod(home: Path, kubectl_of: Callab
     found, _ = EmbeddedEngine().start()
     base.busybox(default_store())
     client = docker.DockerClient(base_url=found.host, version="auto")
-    context = layer(("Dockerfile", b"FROM busybox\nRUN echo from a layer > /said\nENV WHO=docker\n"
+    context = layer(("Dockerfile", b"FROM busybox\nRUN echo from a layer > /said; echo not read yet > /other\n"
+                                   b"ENV WHO=docker\n"
                                    b'CMD ["sh", "-c", "cat /said; echo by $WHO; exec sleep 1000"]\n'))
     image, _log = client.images.build(fileobj=io.BytesIO(context), custom_context=True, tag="kit/built:v1")
     cluster = EmbeddedCluster(ClusterDir("built"))
@@ -107,6 +108,8 @@ def test_an_image_that_docker_built_runs_in_a_pod(home: Path, kubectl_of: Callab
         k("create", "-f", "-", stdin=pod("app", {"name": "main", "image": "kit/built:v1"}))
         eventually(lambda: k.run("logs", "app").stdout.split("\n")[:2] == ["from a layer", "by docker"])
         assert image.id in {each.id for each in client.images.list()}
+        client.images.remove("kit/built:v1")  # the Pod stands on its layers, and goes on
+        assert k("exec", "app", "--", "cat", "/other") == "not read yet\n"
     finally:
         cluster.delete()
         client.close()

@@ -37,6 +37,7 @@ from kitlib.images.descriptor import (
     pieces,
 )
 from kitlib.images.errors import ImageError
+from kitlib.images.inuse import layers_in_use
 from kitlib.images.reference import parse
 
 REF_NAME = "org.opencontainers.image.ref.name"
@@ -186,13 +187,20 @@ class ImageStore:
             for digest in {d for _, i in images if i.id == identity for d in _digests(i)} - kept:
                 self.blob(digest).unlink(missing_ok=True)
             diffs = {d for _, i in images if i.id != identity for d in i.diff_ids}
-            for diff_id in {d for _, i in images if i.id == identity for d in i.diff_ids} - diffs:
-                for path in (self.root / "unpacked").glob(f"*-{diff_id.removeprefix('sha256:')}"):
-                    shutil.rmtree(path, ignore_errors=True)
+            gone = {d for _, i in images if i.id == identity for d in i.diff_ids} - diffs
+            self._forget_unpacked([p for d in gone for p in (self.root / "unpacked").glob(f"*-{d[7:]}")])
             flats = {flat_name(i.diff_ids) for _, i in images if i.id != identity}
             for _, image in images:
                 if flat_name(image.diff_ids) not in flats:
                     shutil.rmtree(self.root / "flat" / flat_name(image.diff_ids), ignore_errors=True)
+
+    @staticmethod
+    def _forget_unpacked(places: Sequence[Path]) -> None:
+        """Those that a container or a Pod stands on stay until the next time."""
+        used = layers_in_use() if places else set()
+        for path in places:
+            if f"sha256:{path.name.partition('-')[2]}" not in used:
+                shutil.rmtree(path, ignore_errors=True)
 
     # Images.
 
@@ -271,9 +279,8 @@ class ImageStore:
                     path.unlink()
             diffs = {d.removeprefix("sha256:") for i in images for d in i.diff_ids}
             flats = {flat_name(i.diff_ids) for i in images}
-            for path in (self.root / "unpacked").glob("*-*"):
-                if path.name.partition("-")[2] not in diffs:
-                    shutil.rmtree(path, ignore_errors=True)
+            self._forget_unpacked([p for p in (self.root / "unpacked").glob("*-*")
+                                   if p.name.partition("-")[2] not in diffs])
             for path in (self.root / "flat").glob("[0-9a-f]*"):
                 if path.name not in flats:
                     shutil.rmtree(path, ignore_errors=True)
