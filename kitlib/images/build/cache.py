@@ -132,5 +132,6 @@ def _files(before: Mapping[str, str], now: Mapping[str, str]) -> str:
     if changed:
         new = changed[0] not in before
         more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
-        return f"{changed[0] or '.'}{more} {'is new' if new else 'has changed'}"
+        what = ("are new" if new else "have changed") if more else ("is new" if new else "has changed")
+        return f"{changed[0] or '.'}{more} {what}"
     return f"{gone[0]} is gone" if gone else "its files are others"
