@@ -20,7 +20,6 @@ knows.
 
 from __future__ import annotations
 
-import io
 import shutil
 import tempfile
 import weakref
@@ -214,18 +213,3 @@ class Engine:
         finally:
             if made:
                 self.api.remove_container(made, force=True)
-
-    def copy_out(self, container: str, path: str) -> bytes | None:
-        """A file of a container, or None."""
-        import tarfile
-
-        from docker.errors import NotFound
-
-        try:
-            pieces, _ = self.api.get_archive(container, path)
-        except NotFound:
-            return None
-        with tarfile.open(fileobj=io.BytesIO(b"".join(pieces))) as tar:
-            member = tar.next()
-            file = tar.extractfile(member) if member and member.isfile() else None
-            return file.read(LARGEST) if file else None

@@ -49,6 +49,7 @@ def grade_one(job: dict[str, Any]) -> dict[str, Any]:
     merged = merge(files.read(files.solution(lab.stem)), read(Path(job["path"])))
     run = Run(lab, job, list(merged.notes), started)
     work = Path(tempfile.mkdtemp(prefix="kit-grade-"))
+    work.chmod(0o711)  # a kernel or an engine that is another user has to get to its own directory in it
     try:
         results = run.grade(merged.cells, work)
     finally:
