@@ -177,6 +177,12 @@ RUN --mount=type=bind,source=a,target=/bound/a cat /bound/a
     assert "2\n" in shop.output()
 
 
+@pytest.mark.skipif(strongest() != "overlay", reason="only a namespace can take the network away")
+def test_a_step_without_a_network_has_its_own_loopback_only(shop: Shop) -> None:
+    shop.build("FROM busybox\nRUN --network=none ip -o link | cut -d: -f2,3 | cut -c1-16\n")
+    assert shop.output() == " lo: <LOOPBACK,U\n"
+
+
 def test_a_failing_step_says_where_and_with_which_code(shop: Shop) -> None:
     with pytest.raises(BuildError) as caught:
         shop.build("FROM busybox\nRUN echo before; exit 7\nRUN never\n")

@@ -29,7 +29,7 @@ from kitlib.images.errors import ImageError
 from kitlib.images.store import ImageStore
 
 TIMES_COLD, TIMES_CACHED = 1.0, 3.0
-BASE, NAME = "kit-bench-base:1", "kit-bench-build:1"
+BASE, NAME = (f"kit-bench-{os.getpid()}-{what}:1" for what in ("base", "build"))  # somebody else may measure, too
 SECONDS = 300.0
 DOCKERFILE = f"""FROM {BASE} AS deps
 WORKDIR /deps
@@ -61,7 +61,7 @@ CMD ["./app"]
 
 def measure(times: int) -> list[Figure]:
     program, kind = docker()
-    with tempfile.TemporaryDirectory(prefix="kit-bench-") as place, _images(Path(place)) as home:
+    with tempfile.TemporaryDirectory(prefix="kit-bench-") as place, _images(Path(place)) as (home, made):
         context = make(Path(place) / "context")
         theirs = [program, "build", "-t", NAME, "--quiet", str(context)]
         ours = [sys.executable, "-m", "kitlib.cli.main", "build", "-t", NAME, "--quiet", str(context)]
@@ -69,8 +69,10 @@ def measure(times: int) -> list[Figure]:
         for cached in (False, True):
             for _ in range(max(times, 1) * (3 if cached else 1) + 1):
                 for who, command in (("docker", theirs), ("kit", ours)):
-                    took = timed(command if cached else [*command, "--no-cache"], home, kind)
+                    took, image = timed(command if cached else [*command, "--no-cache"], home, kind)
                     samples.setdefault((who, cached), []).append(took)
+                    if who == "docker":
+                        made.add(image)
     figures: list[Figure] = []
     for cached, at_least in ((False, TIMES_COLD), (True, TIMES_CACHED)):
         mine, real = (samples[who, cached][1:] for who in ("kit", "docker"))  # the first is everybody's warming up
@@ -87,10 +89,13 @@ def docker() -> tuple[str, str]:
         raise KitError("no Docker Engine answers here")
     with tempfile.TemporaryDirectory() as empty:
         Path(empty, "Dockerfile").write_text("FROM scratch\nLABEL a=b\n")
+        probe = f"kit-bench-{os.getpid()}-probe:1"
         for directory in os.get_exec_path():  # newer commands need a plugin for BuildKit; one behind them may not
             program = shutil.which("docker", path=directory)
-            if program and subprocess.run([program, "build", "-q", empty], capture_output=True, check=False, timeout=60,
+            if program and subprocess.run([program, "build", "-q", "-t", probe, empty], capture_output=True,
+                                          check=False, timeout=60,
                                           env={**os.environ, "DOCKER_BUILDKIT": "1"}).returncode == 0:
+                subprocess.run([program, "rmi", probe], capture_output=True, check=False, timeout=60)
                 return program, "BuildKit"
     return found, "classic builder"
 
@@ -107,9 +112,11 @@ def make(context: Path) -> Path:
 
 
 @contextmanager
-def _images(place: Path) -> Iterator[Path]:
-    """The base image in a store of its own and in the engine; images are taken away again."""
+def _images(place: Path) -> Iterator[tuple[Path, set[str]]]:
+    """The base image in a store of its own and in the engine, and a set for what the engine builds: all of it is taken
+    away again."""
     store = ImageStore(place / "images" / "oci")
+    built: set[str] = set()
     try:
         made = base.busybox(store, f"docker.io/library/{BASE}")
     except ImageError as error:
@@ -119,17 +126,17 @@ def _images(place: Path) -> Iterator[Path]:
             save(store, [made], file)  # type: ignore[arg-type]
             file.flush()
             subprocess.run(["docker", "load", "-q", "-i", file.name], check=True, capture_output=True, timeout=SECONDS)
-        yield place
+        yield place, built
     finally:
-        subprocess.run(["docker", "rmi", "-f", NAME, BASE], capture_output=True, check=False, timeout=SECONDS)
+        subprocess.run(["docker", "rmi", "-f", NAME, *built, BASE], capture_output=True, check=False, timeout=SECONDS)
 
 
-def timed(command: list[str], home: Path, kind: str) -> float:
-    """Seconds.  Raises KitError with the program's own words if it fails."""
+def timed(command: list[str], home: Path, kind: str) -> tuple[float, str]:
+    """Seconds, and the image's id.  Raises KitError with the program's own words if it fails."""
     env = {**os.environ, "KIT_HOME": str(home), "DOCKER_BUILDKIT": "1" if kind == "BuildKit" else "0"}
     began = time.perf_counter()
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=env, check=False,
                           timeout=SECONDS)
-    if done.returncode:
+    if done.returncode or not done.stdout.strip():
         raise KitError(f"{' '.join(command[:3])} failed: {done.stdout.strip()[-300:]}")
-    return time.perf_counter() - began
+    return time.perf_counter() - began, done.stdout.split()[-1]

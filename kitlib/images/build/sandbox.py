@@ -83,6 +83,10 @@ def _build(spec: dict[str, Any], outside: tuple[int, int]) -> None:
     """The program's root directory.  The layers' names are short links, since mount(2) takes only a page of options."""
     if outside[0] != 0:
         rootfs.map_user(*outside, *spec["user"])
+    if not spec["network"]:
+        from kitlib.runtime.byhand.net import loopback_up
+
+        loopback_up()
     mount("", "/", "", MS_REC | MS_PRIVATE)
     os.chdir(spec["place"])
     options = f"lowerdir={':'.join(spec['lowers'])},upperdir=upper,workdir=work"
