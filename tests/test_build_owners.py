@@ -35,6 +35,7 @@ COPY --from=build /owned /copied
 COPY --from=build /home /home
 COPY --from=build /new /private/a /files/
 RUN rm /copied/suid && echo 2 > /copied/other
+RUN chmod 711 /etc
 """
 
 
@@ -61,7 +62,8 @@ def build(place: Path) -> dict[str, Any]:
 
 
 EXPECTED = {"tar/in": "755 11:12", "tar/in/file": "644 11:12", "copied/deep": "755 1000:3", "copied/deep/a": "644 5:6",
-            "home/app": "755 1000:2000", "files/new": "644 8:9", "files/a": "644 1000:0", "copied/other": "644 0:0"}
+            "home/app": "755 1000:2000", "files/new": "644 8:9", "files/a": "644 1000:0", "copied/other": "644 0:0",
+            "etc": "711 0:0"}  # where something is mounted into, too
 
 
 @pytest.mark.needs("busybox")

@@ -147,13 +147,15 @@ def of_difference(before: Path, after: Path, *, mine: int = -1) -> Iterator[Entr
             yield entry
 
 
-def without(entries: Iterable[Entry], ours: Collection[str]) -> list[Entry]:
+def without(entries: Iterable[Entry], ours: Collection[str],
+            changed: Callable[[str], bool] = lambda path: False) -> list[Entry]:
     """Leave out `ours`, which are there only so that something can be mounted on them, what only leads there, and
-    all of /dev, /proc and /sys."""
+    all of /dev, /proc and /sys.  changed: whether a directory was there before, with other rights."""
     kept = [e for e in entries if e.path not in ours and not e.path.startswith(("dev/", "proc/", "sys/"))]
     needed = {directory for e in kept if e.kind != tarfile.DIRTYPE for directory in _above(e.path)}
     leading = {directory for path in ours for directory in _above(path)}
-    return [e for e in kept if e.kind != tarfile.DIRTYPE or e.path not in leading or e.path in needed]
+    return [e for e in kept
+            if e.kind != tarfile.DIRTYPE or e.path not in leading or e.path in needed or changed(e.path)]
 
 
 def _above(path: str) -> Iterator[str]:
@@ -171,11 +173,11 @@ def _differences(before: Path, after: Path, mine: int, links: dict[tuple[int, in
             yield from (Entry(f"{base}{PREFIX}{name}") for name in sorted(set(os.listdir(there)) - names))
         for name in sorted(names):
             place = Path(parent, name)
-            if not stat.S_ISSOCK(os.lstat(place).st_mode) and not _same(there / name, place):
+            if not stat.S_ISSOCK(os.lstat(place).st_mode) and not same(there / name, place):
                 yield linked(of_file(place, base + name, mine=mine), place, links)
 
 
-def _same(before: Path, after: Path) -> bool:
+def same(before: Path, after: Path) -> bool:
     try:
         old, new = os.lstat(before), os.lstat(after)
     except FileNotFoundError:

@@ -23,7 +23,8 @@ from pathlib import Path
 from kitlib.images.build.results import Cancel
 from kitlib.images.errors import ImageError
 from kitlib.images.layer import Whiteouts
-from kitlib.images.layerwriter import Entry, of_difference, of_upper, without
+from kitlib.images.layerwriter import Entry, of_difference, of_upper, same, without
+from kitlib.images.merged import Merged
 from kitlib.runtime.treecopy import copy_tree, remove_tree
 
 
@@ -140,7 +141,13 @@ class _Workspace:
     def entries(self, program: Program) -> list[Entry]:
         """What is different now; what was made so that something could be mounted on it does not count."""
         ours = {bind.target.lstrip("/") for bind in _binds(program)} | {"proc", "sys", "dev"}
-        return without(self._changes(), ours)
+        before = Merged(self._trees)
+
+        def changed(path: str) -> bool:
+            old = before.find(path)
+            return old is not None and not same(old, self._root() / path)
+
+        return without(self._changes(), ours, changed)
 
 
 def _binds(program: Program) -> Iterator[Bind]:
