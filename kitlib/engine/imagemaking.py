@@ -14,11 +14,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kitlib.engine import imageforms as forms
+from kitlib.engine import layersizes
 from kitlib.engine.errors import bad_request
 from kitlib.engine.names import familiar
 from kitlib.images import archive, compression
 from kitlib.images.archive import manifest_of
 from kitlib.images.descriptor import OCI_CONFIG, OCI_LAYER, OCI_MANIFEST, Descriptor, machine
+from kitlib.images.errors import ImageError
 from kitlib.images.layerwriter import Entry, write_layer
 from kitlib.images.store import ImageStore, StoredImage, read_image
 
@@ -63,10 +65,11 @@ def write_image(store: ImageStore, config: Mapping[str, Any], layers: Sequence[D
 
 
 def import_tar(store: ImageStore, path: Path, changes: Sequence[str], message: str, platform: str = "") -> StoredImage:
-    """One layer, as it is (what is in it is looked at when somebody runs it).  Raises EngineError, ImageError."""
+    """One layer, as it is; where its files lead is looked at when somebody runs it.  Raises EngineError, ImageError."""
     settings = changed({}, changes)
     with open(path, "rb") as file:
         layer = store.add(compression.plain(file), OCI_LAYER)
+    layersizes.check(store, layer)
     now = forms.time_text(time.time_ns())
     system, _, rest = (platform or f"linux/{machine()}").partition("/")
     return write_image(store, {
@@ -111,8 +114,17 @@ def commit(engine: Engine, container: Mapping[str, Any], entries: Sequence[Entry
 
 def load(store: ImageStore, path: Path, tell: Callable[[dict[str, Any]], None]) -> list[StoredImage]:
     """docker load: every image of an archive, and what is said about it."""
-    before = {i.name: i.id for i in store.images() if i.name}
+    there = store.images()
+    before, known = {i.name: i.id for i in there if i.name}, {i.id for i in there}
     loaded = archive.load(store, path)
+    try:
+        for layer in dict.fromkeys(layer for image in loaded for layer in image.layers):
+            layersizes.check(store, layer)
+    except ImageError:
+        for image in loaded:
+            if image.id not in known:
+                store.forget(image)
+        raise
     for image in loaded:
         if not image.name:
             tell({"stream": f"Loaded image ID: {image.id}\n"})

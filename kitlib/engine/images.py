@@ -12,16 +12,15 @@ from __future__ import annotations
 import dataclasses
 import fnmatch
 import re
-import tarfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from kitlib.engine import imageforms as forms
 from kitlib.engine.errors import EngineError, bad_request, not_found
+from kitlib.engine.layersizes import measure
 from kitlib.engine.names import familiar, parsed
-from kitlib.images import compression
 from kitlib.images.descriptor import Descriptor
 from kitlib.images.reference import parse
 from kitlib.images.store import StoredImage
@@ -122,21 +121,10 @@ class Images:
         if diff_id not in self._sizes:
             known = self._engine.state.get("layers", diff_id[7:])
             if known is None:
-                known = {"size": self._count(one)}
+                known = {"size": measure(self._store, one)[0]}
                 self._engine.state.put("layers", diff_id[7:], known)
             self._sizes[diff_id] = known["size"]
         return self._sizes[diff_id]
-
-    def _count(self, one: Descriptor) -> int:
-        with open(self._store.blob(one.digest), "rb") as file:
-            plain = compression.kind(file) == compression.PLAIN
-            with tarfile.open(fileobj=cast(Any, file if plain else compression.plain(file)),
-                              mode="r:" if plain else "r|") as tar:
-                total = 0
-                for member in tar:
-                    total += member.size
-                    tar.members.clear()  # type: ignore[attr-defined]  # it would keep them all
-                return total
 
     def sizes(self, image: StoredImage) -> list[int]:
         return [self.layer_size(one, diff_id) for one, diff_id in zip(image.layers, image.diff_ids, strict=True)]
