@@ -16,7 +16,6 @@ import contextlib
 import dataclasses
 import fcntl
 import os
-import shutil
 import tarfile
 import tempfile
 import threading
@@ -39,6 +38,7 @@ from kitlib.images.errors import ImageError
 from kitlib.images.layer import Whiteouts
 from kitlib.images.layerwriter import Entry, write_layer
 from kitlib.images.merged import Merged
+from kitlib.runtime.treecopy import remove_tree
 
 if TYPE_CHECKING:
     from kitlib.images.build.build import Builder
@@ -98,11 +98,12 @@ class Making:
             _clear_abandoned(left)
         place = Path(tempfile.mkdtemp(prefix=".build-", dir=parent))
         try:
-            with open(place / "lock", "wb") as lock:
+            with open(place / "lock.new", "wb") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX)
+                os.rename(place / "lock.new", place / "lock")  # only now may others look whether it is held
                 yield place
         finally:
-            shutil.rmtree(place, ignore_errors=True)
+            remove_tree(place)
 
     def _tell(self, event: Event) -> None:
         """One at a time: who listens need not think of threads."""
@@ -266,11 +267,7 @@ def _clear_abandoned(place: Path) -> None:
     """The directory of a build that was killed: nobody has it locked."""
     with contextlib.suppress(OSError), open(place / "lock", "rb") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        for parent, directories, _ in os.walk(place):
-            for name in directories:
-                if not os.path.islink(os.path.join(parent, name)):
-                    os.chmod(os.path.join(parent, name), 0o700)  # overlayfs leaves some that nobody may enter
-        shutil.rmtree(place, ignore_errors=True)
+        remove_tree(place)
 
 
 def _made_directories(path: str, tree: Merged, whose: tuple[int, int]) -> list[Entry]:
