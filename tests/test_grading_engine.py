@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -58,3 +60,28 @@ def test_the_engine_is_reached_from_a_confined_kernel_and_ends_with_its_grading(
         engine.stop()
     assert ask(host) is None
     assert not own.exists()
+
+
+@pytest.mark.needs("confinement")
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("where", ["/run", "/var/tmp"])
+def test_sockets_of_the_machines_services_are_out_of_reach(work, monkeypatch, where):
+    """Docker's, above all: as nobody in a user namespace of root's one still is root to it."""
+    if where == "/run" and not os.access(where, os.W_OK):
+        pytest.skip("only root can put a socket there")
+    place = Path(tempfile.mkdtemp(prefix="kit-grade-", dir=where))
+    try:
+        with socket.socket(socket.AF_UNIX) as service:
+            service.bind(str(place / "docker.sock"))
+            service.listen()
+            monkeypatch.setenv("DOCKER_HOST", f"unix://{place}/docker.sock")
+            program = f"import socket; socket.socket(socket.AF_UNIX).connect({str(place / 'docker.sock')!r})"
+            assert subprocess.run([sys.executable, "-c", program], timeout=30, check=False).returncode == 0
+            place.chmod(0o700)  # where another user is all there is
+            argv = confine.command(confine.strongest(), [sys.executable, "-c", program], work=work, hide=[], seconds=30)
+            env = {"PATH": os.environ["PATH"], "HOME": str(work)}
+            said = subprocess.run(argv, env=env, capture_output=True, text=True, timeout=30, check=False)
+            assert said.returncode == 1
+            assert re.search("FileNotFoundError|PermissionError|ConnectionRefusedError", said.stderr), said.stderr
+    finally:
+        shutil.rmtree(place)

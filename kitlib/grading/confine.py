@@ -3,7 +3,8 @@
 The strongest that this machine allows is taken, and the report says which:
 
     bubblewrap   its own view of the file system (read-only but for its working directory; solutions,
-                 other submissions and results are not there) and its own processes
+                 other submissions, results and the sockets of the machine's services are not there) and
+                 its own processes
     other-user   an unprivileged user of its own (needs root): it can neither change kitlib nor
                  signal the grader
     same-user    limits only: a malicious submission could change kitlib or end the grader.  `kit grade` refuses
@@ -29,6 +30,7 @@ from functools import cache
 from pathlib import Path
 
 from kitlib.book import files
+from kitlib.cluster.home import kit_home
 
 NOBODY = 65534
 MEMORY = 4 << 30  # bytes of address space
@@ -73,14 +75,31 @@ def command(sandbox: Sandbox, argv: Sequence[str], *, work: Path, hide: Sequence
 
 
 def _bubblewrap() -> list[str]:
-    """bwrap with everything readable but /tmp, which is empty, and other processes out of reach."""
+    """bwrap with everything readable but /tmp and /run, which are empty, and other processes out of reach.
+
+    A read-only file system does not keep anybody from speaking to the sockets in it, and to those of services this
+    is still the grader's user, whatever number it sees: who reaches Docker's has the machine.
+    """
+    empty = [path for path in (Path("/tmp"), Path("/run"), Path("/var/run")) if path.is_dir() and not path.is_symlink()]
     # What Python and kitlib are made of has to be there even if somebody installed it under /tmp.
     needed = {Path(place).resolve() for place in (sys.prefix, sys.base_prefix, files.root())}
-    back = [arg for place in sorted(needed) if Path("/tmp") in place.parents
+    back = [arg for place in sorted(needed) if any(path in place.parents for path in empty)
             for arg in ("--ro-bind", str(place), str(place))]
-    return [program() or "bwrap", "--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc", "--tmpfs", "/tmp", *back,
+    return [program() or "bwrap", "--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc",
+            *(arg for path in empty for arg in ("--tmpfs", str(path))), *back, *_engines_elsewhere(empty),
             *_nobody(), "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--cap-drop", "ALL", "--die-with-parent",
             "--new-session"]
+
+
+def _engines_elsewhere(empty: Sequence[Path]) -> list[str]:
+    """Options that put nothing in the place of Docker's sockets outside of /run: the grader's, Desktop's, ours."""
+    named = os.environ.get("DOCKER_HOST", "")
+    places = [Path(named.removeprefix("unix://"))] if named.startswith("unix://") else []
+    places += [Path.home() / ".docker" / "run" / "docker.sock", Path.home() / ".docker" / "desktop" / "docker.sock",
+               kit_home() / "engine" / "docker.sock"]
+    return [arg for path in {place.resolve() for place in places}
+            if path.is_socket() and not any(one in path.parents for one in empty)
+            for arg in ("--ro-bind", "/dev/null", str(path))]
 
 
 @cache
