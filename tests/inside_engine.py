@@ -11,6 +11,7 @@ import docker
 import docker.errors
 import pytest
 from image_files import layer
+from support import eventually
 
 from kitlib.cluster.dockerengine import EmbeddedEngine
 from kitlib.images.build.isolation import strongest
@@ -64,8 +65,8 @@ def test_what_was_built_runs(client: docker.DockerClient) -> None:
     assert client.containers.run("kit/app:v1", remove=True) == b"built by 0\n"
     one = client.containers.run("kit/app:v1", ["sh", "-c", "echo mine > /made/it; exec sleep 1000"], detach=True)
     try:
-        code, out = one.exec_run(["sh", "-c", "cat /made/it /made/hello; exit 3"])
-        assert (code, out) == (3, b"mine\nworld\n")
+        look = ["sh", "-c", "cat /made/it /made/hello; exit 3"]
+        eventually(lambda: one.exec_run(look) == (3, b"mine\nworld\n"))  # once its shell has come to it
         assert {"Path": "/made/it", "Kind": 0} in one.diff()
         image = one.commit("kit/app", tag="v2")
         assert client.containers.run(image.id, ["cat", "/made/it"], remove=True) == b"mine\n"
