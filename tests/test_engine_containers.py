@@ -6,6 +6,7 @@ import json
 import subprocess
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import docker.errors
@@ -179,8 +180,11 @@ def test_update(engine: Engine) -> None:
 
 
 def test_wait_for_the_next_exit_and_for_removal(engine: Engine) -> None:
-    one = engine.run("sh", "-c", "sleep 0.3; exit 6", auto_remove=True)
-    assert engine.sdk.api.wait(one.id, condition="removed")["StatusCode"] == 6
+    one = engine.run("sh", "-c", "until test -e /go; do sleep 0.05; done; exit 6", auto_remove=True)
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(engine.sdk.api.wait, one.id, condition="removed")
+        engine("exec", one.name, "touch", "/go")
+        assert asked.result(60)["StatusCode"] == 6
     with pytest.raises(docker.errors.NotFound):
         engine.sdk.containers.get(one.id)
 
@@ -221,7 +225,8 @@ def test_events(engine: Engine) -> None:
 
 def test_events_are_told_as_they_happen(engine: Engine) -> None:
     with_label = {"label": [f"live={PREFIX}"]}
-    stream = engine.sdk.events(decode=True, filters=with_label)
+    # since: dockerd answers before it has begun to listen, and what happens in between would be lost
+    stream = engine.sdk.events(decode=True, filters=with_label, since=int(time.time()) - 1)
     one = engine.sdk.containers.create(BASE, ["true"], labels={"live": PREFIX})
     try:
         assert next(stream)["Action"] == "create"
