@@ -76,6 +76,16 @@ def test_an_image_without_end_is_not_fetched_to_the_end(tmp_path, monkeypatch):
         engine_with(tmp_path).find("lab/a:1")
 
 
+def test_a_world_that_is_closed_leaves_nothing_and_can_look_again():
+    world = World(None, "lab", engine="unix:///nowhere")
+    first = world.engine._place
+    world.close()
+    world.close()
+    assert not first.exists()
+    assert world.engine._place != first
+    world.close()
+
+
 def test_a_chapter_without_an_engine_has_none():
     with pytest.raises(ValueError, match="ENGINE = True"):
         World(None, "lab").engine  # noqa: B018

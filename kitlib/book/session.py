@@ -70,7 +70,10 @@ class LabSession:
                       engine=self.engine.host if self.engine else "")
 
         def run() -> Any:
-            return run_lab(self.lab, world, only=[exercise.name])[0]
+            try:
+                return run_lab(self.lab, world, only=[exercise.name])[0]
+            finally:
+                world.close()  # not when this process ends: kernels are killed
 
         from kitlib.views.check_button import check_button
 

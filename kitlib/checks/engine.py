@@ -131,6 +131,10 @@ class Engine:
 
         return docker.APIClient(base_url=self.host, version="auto", timeout=PATIENCE)
 
+    def close(self) -> None:
+        """Forget what was fetched.  Else it goes with the process."""
+        self._removed()
+
     # Images.
 
     def image(self, name: str, hint: str) -> Image:

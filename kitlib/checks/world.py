@@ -101,6 +101,12 @@ class World:
             raise ValueError("this chapter has no container engine: its module needs ENGINE = True")
         return Engine(self._engine_host)
 
+    def close(self) -> None:
+        """Forget what was fetched from the container engine, if anything was."""
+        if "engine" in vars(self):
+            self.engine.close()
+            del self.engine
+
     # -- traffic -------------------------------------------------------------------------------------
 
     def request(self, url: str, *, from_pod: str = "", **options: Any) -> Answer:
