@@ -121,7 +121,8 @@ class Execs:
         security = {"privileged": bool(config["Privileged"] or host["Privileged"]), "no_new_privileges": False,
                     "add": host["CapAdd"] or (), "drop": host["CapDrop"] or (), "groups": list(user.groups),
                     "seccomp": True}
-        return {"env": env, "user": user.uid, "group": user.gid, "security": security,
+        return {"env": env, "security": security, "user": user.uid, "group": user.gid,
+                "other_user": bool(config["User"]),
                 "cwd": config["WorkingDir"] or container.config["WorkingDir"] or "/"}  # fmt: skip
 
     def _failure(self, made: Exec, error: RuntimeError_) -> EngineError:

@@ -22,6 +22,8 @@ from kitlib.engine.routing import route
 from kitlib.runtime.cri import RuntimeError_
 from kitlib.runtime.process.session import ProcessSession
 
+_PARTING = 2.0
+
 
 @route("GET", "/containers/{id}/logs")
 async def read_logs(engine: Engine, call: Call) -> Result:
@@ -119,8 +121,20 @@ async def _both(pipe: Pipe, output: AsyncIterator[tuple[int, bytes]], typing: ob
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        with contextlib.suppress(ConnectionError, OSError):
-            pipe.write_eof()
+        await _part(pipe)
+
+
+async def _part(pipe: Pipe) -> None:
+    """All is said.  What the client still sends is taken: closed over it, the connection would be reset, and our last
+    words lost."""
+    with contextlib.suppress(ConnectionError, OSError, asyncio.TimeoutError):
+        pipe.write_eof()
+        await asyncio.wait_for(_swallow(pipe), _PARTING)
+
+
+async def _swallow(pipe: Pipe) -> None:
+    while await pipe.read():
+        continue
 
 
 @route("POST", "/containers/{id}/resize")
@@ -171,7 +185,7 @@ async def start_exec(engine: Engine, call: Call) -> Result:
     except EngineError as error:  # the connection is taken over already: the sentence is all that can be said
         words = f"{error.message}\r\n".encode()
         await pipe.write(words if tty else frame(1, words))
-        pipe.write_eof()
+        await _part(pipe)
         return None
 
     async def typed() -> None:

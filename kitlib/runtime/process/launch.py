@@ -115,13 +115,14 @@ def _become(job: Job, channel: socket.socket) -> None:
         env.setdefault("TERM", "xterm")
     argv, cwd = list(job.argv), spec["cwd"]
     if isolation.namespaces:
+        user, group = spec["user"] or 0, spec["group"] or 0
         if not job.join:
-            user, group = spec["user"] or 0, spec["group"] or 0
             if isolation.user_namespace and "user" not in job.shared:
                 rootfs.map_user(*outside, user, group)
             rootfs.build(job.root, spec, user_namespace=isolation.user_namespace)
-            if isolation.user_namespace and (os.geteuid(), os.getegid()) != (user, group):
-                rootfs.become(user, group)
+        if isolation.user_namespace and (os.geteuid(), os.getegid()) != (user, group) and (
+                not job.join or spec.get("other_user")):
+            rootfs.become(user, group)
     elif isolation.proot:
         view = prootview.ProotView(job.root, spec)
         if not job.join:
