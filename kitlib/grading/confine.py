@@ -2,9 +2,9 @@
 
 The strongest that this machine allows is taken, and the report says which:
 
-    bubblewrap   its own view of the file system (read-only but for its working directory; solutions,
-                 other submissions, results and the sockets of the machine's services are not there) and
-                 its own processes
+    bubblewrap   its own view of the file system (read-only but for its working directory; solutions, other
+                 submissions, results, people's homes and the sockets of the machine's services are not there)
+                 and its own processes
     other-user   an unprivileged user of its own (needs root): it can neither change kitlib nor
                  signal the grader
     same-user    limits only: a malicious submission could change kitlib or end the grader.  `kit grade` refuses
@@ -22,6 +22,7 @@ import importlib.util
 import os
 import resource
 import shutil
+import site
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -49,7 +50,8 @@ class Sandbox:
 def strongest() -> Sandbox:
     """What this machine allows, found out by trying."""
     if _bubblewrap_works():
-        return Sandbox("bubblewrap", "learner code runs in its own file system view and process namespace")
+        rights = ", with root's rights to read what is left of the machine's files" if os.geteuid() == 0 else ""
+        return Sandbox("bubblewrap", f"learner code runs in its own file system view and process namespace{rights}")
     if os.geteuid() == 0 and _others_can_run(sys.executable):
         return Sandbox("other-user", f"learner code runs as user {NOBODY}")
     return Sandbox("same-user", "learner code runs as the grader's own user, with limits only")
@@ -75,15 +77,18 @@ def command(sandbox: Sandbox, argv: Sequence[str], *, work: Path, hide: Sequence
 
 
 def _bubblewrap() -> list[str]:
-    """bwrap with everything readable but /tmp and /run, which are empty, and other processes out of reach.
+    """bwrap with everything readable but what is somebody's own, and other processes out of reach.
 
-    A read-only file system does not keep anybody from speaking to the sockets in it, and to those of services this
-    is still the grader's user, whatever number it sees: who reaches Docker's has the machine.
+    Homes, /run and /tmp are empty.  A read-only file system does not keep anybody from reading keys, or from speaking
+    to the sockets in it, and to those of services this is still the grader's user, whatever number it sees: who reaches
+    Docker's has the machine.
     """
-    empty = [path for path in (Path("/tmp"), Path("/run"), Path("/var/run")) if path.is_dir() and not path.is_symlink()]
-    # What Python and kitlib are made of has to be there even if somebody installed it under /tmp.
-    needed = {Path(place).resolve() for place in (sys.prefix, sys.base_prefix, files.root())}
-    back = [arg for place in sorted(needed) if any(path in place.parents for path in empty)
+    places = [Path(path) for path in ("/tmp", "/run", "/var/run", "/root", "/home")] + [Path.home()]
+    empty = [path for path in dict.fromkeys(places) if path.is_dir() and not path.is_symlink() and path != Path("/")]
+    # What Python and kitlib are made of has to be there even if somebody installed it below one of them.
+    modules = [Path(path) for path in (*site.getsitepackages(), site.getusersitepackages())]
+    needed = {path.resolve() for path in (Path(sys.prefix), Path(sys.base_prefix), files.root(), *modules)}
+    back = [arg for place in sorted(needed) if place.is_dir() and any(path in place.parents for path in empty)
             for arg in ("--ro-bind", str(place), str(place))]
     return [program() or "bwrap", "--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc",
             *(arg for path in empty for arg in ("--tmpfs", str(path))), *back, *_engines_elsewhere(empty),
