@@ -6,10 +6,12 @@ import io
 import json
 import os
 import tarfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from engine_support import BASE, OURS, PREFIX, Done, Engine, context
+from docker.models.containers import Container
+from engine_support import BASE, OURS, PREFIX, Done, Engine, at_once, context
 from image_files import config, docker_archive, layer
 
 
@@ -50,26 +52,27 @@ def goes_on(engine: Engine, done: Done) -> None:
     assert engine.sdk.ping()
 
 
+@pytest.fixture(scope="module")
+def container(engine_of_session: Engine) -> Iterator[Container]:
+    made = engine_of_session.sdk.containers.create(BASE, ["true"], labels=OURS)
+    yield made
+    made.remove(force=True)
+
+
 @pytest.mark.parametrize("trick", hostile(Path("/")))
-def test_no_tar_gets_out(engine: Engine, outside: Path, trick: str) -> None:
-    tar = hostile(outside)[trick]
-    container = engine.sdk.containers.create(BASE, ["true"], labels=OURS)
-    name = f"{PREFIX}/hostile"
-    try:
-        goes_on(engine, engine.docker("import", "-", name, stdin=tar))
-        goes_on(engine, engine.docker("cp", "-", f"{container.name}:/", stdin=tar))
-        goes_on(engine, engine.docker("build", "-t", name, "-", stdin=tar))
-        place = context(outside.parent / "context", Dockerfile=f"FROM {BASE}\nADD evil.tar /in/\n", evil_tar=tar)
-        goes_on(engine, engine.docker("build", "--force-rm", "-t", name, str(place)))
-        archive = docker_archive(outside.parent / "a.tar", [tar], name).read_bytes()
-        goes_on(engine, engine.docker("load", stdin=archive))
-        if engine.docker("image", "inspect", name).code == 0:  # what was taken in all the same is looked at
-            done = engine.docker("run", "--rm", "--entrypoint", "/bin/sh", name, "-c", "cat /in/h /in/h2 /h /h2")
-            goes_on(engine, done)
-        assert is_untouched(outside)
-    finally:
-        container.remove(force=True)
-        engine.docker("rmi", "-f", name)
+def test_no_tar_gets_out(engine: Engine, container: Container, outside: Path, trick: str) -> None:
+    tar, name = hostile(outside)[trick], f"{PREFIX}/hostile"
+    place = context(outside.parent / "context", Dockerfile=f"FROM {BASE}\nADD evil.tar /in/\n", evil_tar=tar)
+    archive = docker_archive(outside.parent / "a.tar", [tar], f"{name}:load").read_bytes()
+    doors = {("import", "-", f"{name}:import"): tar, ("cp", "-", f"{container.name}:/"): tar,
+             ("build", "-t", f"{name}:context", "-"): tar, ("load",): archive,
+             ("build", "--force-rm", "-t", f"{name}:add", str(place)): b""}
+    for done in at_once(lambda door: engine.docker(*door, stdin=doors[door]), doors).values():
+        goes_on(engine, done)
+    if engine.docker("image", "inspect", f"{name}:add").code == 0:  # what was taken in all the same is looked at
+        goes_on(engine, engine.docker("run", "--rm", f"{name}:add", "sh", "-c", "cat /in/h /in/h2"))
+    assert is_untouched(outside)
+    engine.docker("rmi", "-f", *(f"{name}:{tag}" for tag in ("import", "context", "load", "add")))
 
 
 @pytest.mark.parametrize("trick", ["noise", "cut"])
