@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 
 import docker.errors
@@ -177,6 +178,16 @@ def test_restart_policies(engine: Engine) -> None:
 
     assert at_once(ended, [("on-failure:2", 4), ("no", 4), ("on-failure:3", 0)]) == {
         ("on-failure:2", 4): (3, 2, 4), ("no", 4): (1, 0, 4), ("on-failure:3", 0): (1, 0, 0)}
+
+
+def test_one_that_is_just_being_restarted_is_removed_with_its_port(engine: Engine) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    for restarts in (1, 2, 1, 2):  # each time at another moment of a start
+        name = engine("run", "-d", "--label", LABEL, "--restart", "always", "-p", f"127.0.0.1:{port}:80", BASE, "false")
+        eventually(lambda name=name, wanted=restarts: engine.inspect(name)["RestartCount"] >= wanted)
+        engine("rm", "-f", name)
 
 
 def test_health(engine: Engine) -> None:

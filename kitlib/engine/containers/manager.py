@@ -203,7 +203,7 @@ class Containers:
 
     async def _end(self, container: Container, timeout: float) -> None:
         container.stopped_by_hand = True
-        if running.give_up(container):
+        if await running.given_up(container):
             self.save(container)
             return
         ended = container.ended
@@ -235,7 +235,7 @@ class Containers:
         own = container.config.get("StopSignal")
         if number == signal.SIGKILL or not own or config.stop_signal(container.config) == number:
             container.stopped_by_hand = True
-            if running.give_up(container):
+            if await running.given_up(container):
                 self.save(container)
                 return
         await self._signal(container, number)
@@ -328,7 +328,7 @@ class Containers:
             raise conflict(f"You cannot remove a {'restarting' if container.state['Restarting'] else 'running'} "
                            f"container {container.id}. Stop the container before attempting removal or force remove")
         container.removing = True
-        if container.running and not running.give_up(container):
+        if container.running and not await running.given_up(container):
             await self._signal(container, signal.SIGKILL)
             await container.ended.wait()
         await self.discard(container, volumes=volumes)

@@ -83,6 +83,7 @@ class Container:
         self.run: asyncio.Task[None] | None = None
         self.health: asyncio.Task[None] | None = None
         self.restarting: asyncio.Task[None] | None = None
+        self.beginning = False          # restarting has waited long enough, and starts it
         self.execs: list[str] = []
         self.removing = False
         self.removed = asyncio.Event()

@@ -147,6 +147,9 @@ async def over(containers: Containers, container: Container, code: int) -> None:
     container.tell()
     container.audience.end()
     await clear(containers, container)
+    if again and not _restarts(container, code):  # stopped or removed meanwhile
+        again = False
+        container.state |= {"Status": "exited", "Running": False, "Restarting": False}
     containers.save(container)
     exits, container.exits = container.exits, []
     for waiting in exits:
@@ -200,18 +203,34 @@ async def _again(containers: Containers, container: Container, lasted: float) ->
     await asyncio.sleep(pause)
     async with container.lock:
         if container.stopped_by_hand or container.removing:
+            container.state |= {"Status": "exited", "Running": False, "Restarting": False}
+            container.ended.set()
             return
         container.restarts += 1
+        container.beginning = True
         try:
             await start(containers, container)
         except EngineError:
             container.state |= {"Status": "exited", "Running": False, "Restarting": False, "FinishedAt": now()}
             containers.save(container)
             container.ended.set()
+        finally:
+            container.beginning = False
+
+
+async def given_up(container: Container) -> bool:
+    """It is not to be started again.  True if it was waiting for that.
+
+    A start that is going on is not broken off, or its port and its network would be nobody's: it is waited for.
+    """
+    while container.beginning and container.restarting is not None:
+        await asyncio.wait([container.restarting])
+        container.stopped_by_hand = True  # the start took it back
+    return give_up(container)
 
 
 def give_up(container: Container) -> bool:
-    """It is not to be started again.  True if it was waiting for that."""
+    """The same at once: for who holds its lock, so that no start goes on, and for when everything ends."""
     if container.restarting is None or container.restarting.done() or not container.state["Restarting"]:
         return False
     container.restarting.cancel()
