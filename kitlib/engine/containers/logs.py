@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from collections import deque
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
@@ -66,8 +67,6 @@ class _Reader:
             yield from whole
 
     def _rotated(self) -> bool:
-        import os
-
         assert self._file is not None
         try:
             now = os.stat(self._path)

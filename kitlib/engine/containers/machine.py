@@ -52,9 +52,6 @@ class Machine:
     def stacking(self) -> str:
         return self._runtime.stacking if self._runtime else ""
 
-    async def ready(self) -> None:
-        await self.runtime()
-
     async def runtime(self) -> ProcessRuntime:
         """Raises RuntimeError_ if there can be none."""
         if self._runtime is None:
