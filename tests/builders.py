@@ -9,6 +9,7 @@ The base image is made here once and is the same for all.  Images are named kit-
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import stat
@@ -112,6 +113,7 @@ def build(kind: str, context: Path, options: Sequence[str], timeout: float = 60
                           stderr=subprocess.STDOUT, text=True, timeout=timeout, check=False, env=env)
 
 
+@functools.cache
 def buildkit_client() -> str:
     """A docker command that speaks BuildKit's protocol here ("" if none does): newer ones need a plugin for it."""
     program, kind = building.docker()

@@ -40,6 +40,12 @@ def engine_answers() -> bool:
                                                            check=False).returncode == 0
 
 
+def speaks_buildkit() -> bool:
+    from builders import buildkit_client  # not before anybody asks: it builds something to see
+
+    return engine_answers() and bool(buildkit_client())
+
+
 @dataclass(frozen=True)
 class Need:
     there: Callable[[], bool]
@@ -56,6 +62,8 @@ NEEDS = {
                      "JupyterLab as a person sees it"),
     "docker": Need(engine_answers, ("docker.io",), "places without privileges, such as Binder's",
                    "apt-get install docker.io, and an engine that answers `docker info`"),
+    "buildkit": Need(speaks_buildkit, ("docker.io",), "the builder of Docker that knows the whole language",
+                     "Debian's docker.io, or a docker command with the plugin buildx"),
     "docker-cli": Need(programs("docker"), ("docker.io",), "the stock docker CLI as an engine's client"),
     "busybox": Need(programs("busybox"), ("busybox-static",), "images whose programs are not the host's"),
     "proot": Need(programs("proot"), ("proot",), "private files where no namespaces are allowed, as on Binder"),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import contexts
 import pytest
-from builders import Builders, Seen, build, buildkit_client, differences
+from builders import Builders, Seen, build, differences
 
 from kitlib.images.build.build import Builder, BuildError
 from kitlib.images.build.dockerfile import DockerfileError
@@ -42,10 +42,9 @@ def ours(builders: Builders, context: Path, name: str, **more: bool) -> Seen:
     return builders.kit(context, text, args=contexts.ARGS, secrets=contexts.SECRETS, **more)
 
 
+@pytest.mark.needs("buildkit")
 @pytest.mark.parametrize("name", NAMES)
 def test_buildkit_makes_the_same(builders: Builders, context: Path, name: str) -> None:
-    if not buildkit_client():
-        pytest.skip("no docker command here speaks BuildKit without a plugin")
     found = ours(builders, context, name)
     theirs = builders.docker("buildkit", context, DOCKERFILES / f"{name}.Dockerfile", contexts.OPTIONS)
     for path in MOUNTED.get(name, ()):
@@ -67,6 +66,7 @@ def test_the_classic_builder_makes_the_same(builders: Builders, context: Path, n
     assert differences(found, theirs) == []
 
 
+@pytest.mark.needs("buildkit")
 @pytest.mark.parametrize(("text", "said"), [
     ("RUN x", "no build stage in current context"), ("FROM scratch\nRUNN x", "unknown instruction: RUNN"),
     ("FROM scratch\nCOPY x", "COPY requires at least two arguments, but only"),
@@ -77,8 +77,6 @@ def test_the_classic_builder_makes_the_same(builders: Builders, context: Path, n
     ("FROM Upper", "invalid reference format: repository name must be lowercase"),
     ("FROM scratch\nENV =x", "ENV names can not be blank"), ("FROM scratch\nCOPY nothing /", "not found")])
 def test_mistakes_are_called_the_same(tmp_path: Path, context: Path, text: str, said: str) -> None:
-    if not buildkit_client():
-        pytest.skip("no docker command here speaks BuildKit without a plugin")
     (tmp_path / "Dockerfile").write_text(f"{text}\n")
     theirs = build("buildkit", context, ["-f", str(tmp_path / "Dockerfile")])
     assert theirs.returncode != 0

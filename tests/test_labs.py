@@ -71,7 +71,7 @@ def test_each_mistake_gets_its_own_hint(tmp_path, stem, chosen):
     wrong = wrong_answers(stem)
     _, results = submit(tmp_path, stem, {name: wrong[name][mistake][0] for name, mistake in chosen.items()})
     for name, mistake in chosen.items():
-        assert results[name]["passed"] is False, (name, mistake, results[name])
+        assert results[name]["passed"] is False, (name, mistake, json.dumps(results[name]))
         said = json.dumps(results[name]["cause"], ensure_ascii=False)
         assert wrong[name][mistake][1] in said, (name, mistake, said)
 
