@@ -7,7 +7,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -50,9 +51,17 @@ def test_nothing_is_lost_and_nothing_is_left(tmp_path: Path, how: signal.Signals
     (tmp_path / "context/Dockerfile").write_text(DOCKERFILE)
     env = {**os.environ, "KIT_HOME": str(tmp_path), "KIT_BUILD": isolation}
 
-    def start() -> subprocess.Popen[str]:
-        return subprocess.Popen([sys.executable, "-m", "kitlib.cli.main", "build", str(tmp_path / "context")],
-                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=env)
+    @contextmanager
+    def start() -> Iterator[subprocess.Popen[str]]:
+        # Where a shell has begun the tests in the background, they ignore SIGINT, and so would what they start.
+        with subprocess.Popen(["env", "--default-signal=INT", sys.executable, "-m", "kitlib.cli.main", "build",
+                               str(tmp_path / "context")], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                              env=env) as made:
+            try:
+                yield made
+            except BaseException:
+                made.kill()  # or the test would wait for it for ever
+                raise
 
     with start() as running:
         assert running.stdout is not None
