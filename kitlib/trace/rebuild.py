@@ -11,12 +11,25 @@ from collections.abc import Mapping
 from typing import Any
 
 from kitlib.objects.clock import parse_time
+from kitlib.objects.errors import StatusError
 from kitlib.trace.record import Record, facts
 
 CHILDREN = {"deployments.apps": "replicasets.apps", "replicasets.apps": "pods"}
 # kubectl's own managers and everybody unknown stay what they are: clients.
 MANAGERS = {"kube-controller-manager": "kube-controller-manager", "kube-scheduler": "kube-scheduler",
             "kubelet": "kubelet"}
+
+
+def known(client: Any, resource: str, namespace: str, name: str) -> tuple[list[Record], bool]:
+    """What a cluster can tell: the embedded one its own records, of everything; any other those of the object and what
+    it owns, rebuilt (True)."""
+    try:
+        answer = client.transport.request("GET", "/kit/trace", query={"since": "0"})
+    except StatusError as error:
+        if error.code not in (403, 404):
+            raise
+        return records(client, resource, namespace, name), True
+    return [Record(**record) for record in answer["records"]], False
 
 
 def records(client: Any, resource: str, namespace: str, name: str) -> list[Record]:

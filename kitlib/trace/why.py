@@ -16,7 +16,6 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from kitlib.objects.errors import StatusError
 from kitlib.trace import rebuild
 from kitlib.trace.flow import parse_target, tell
 from kitlib.trace.record import Record
@@ -64,14 +63,10 @@ class Why:
 def fetch(client: Any, target: str, namespace: str) -> Why:
     """Ask a cluster.  Raises flow.BadTarget, and StatusError if the object is not there."""
     resource, name = parse_target(target)
-    try:
-        answer = client.transport.request("GET", "/kit/trace", query={"since": "0"})
-    except StatusError as error:
-        if error.code not in (403, 404):
-            raise
-        found = rebuild.records(client, resource, namespace, name)
+    found, guessed = rebuild.known(client, resource, namespace, name)
+    if guessed:
         return Why(target, tuple(Link(record, tell(record)) for record in found), guessed=True)
-    return chain([Record(**record) for record in answer["records"]], target, namespace)
+    return chain(found, target, namespace)
 
 
 def chain(records: Sequence[Record], target: str, namespace: str) -> Why:

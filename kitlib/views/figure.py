@@ -14,7 +14,6 @@ from typing import Any
 from kitlib.objects.errors import StatusError
 from kitlib.trace import rebuild
 from kitlib.trace.flow import Flow, build, parse_target
-from kitlib.trace.record import Record
 from kitlib.views import flow_svg, flow_text
 
 REFRESH_SECONDS = 0.2
@@ -43,14 +42,8 @@ class FlowFigure:
 def fetch(client: Any, target: str, namespace: str) -> Flow:
     """The flow of an object: from the embedded cluster's own records, else rebuilt from what objects remember."""
     resource, name = parse_target(target)
-    try:
-        answer = client.transport.request("GET", "/kit/trace", query={"since": "0"})
-    except StatusError as error:
-        if error.code not in (403, 404):
-            raise
-        found = rebuild.records(client, resource, namespace, name)
-        return build(found, target, namespace, rebuilt=True)
-    return build((Record(**record) for record in answer["records"]), target, namespace)
+    found, rebuilt = rebuild.known(client, resource, namespace, name)
+    return build(found, target, namespace, rebuilt=rebuilt)
 
 
 def flow(target: str, *, namespace: str, cluster: Any, live: bool = False, seconds: float = 30.0) -> Any:
