@@ -36,6 +36,17 @@ def test_a_pods_containers_share_what_they_should_without_privileges(place: str,
     assert "skipped" not in done.stdout
 
 
+@pytest.mark.timeout(200)
+def test_pods_of_a_person_run_and_have_the_users_of_their_image() -> None:
+    files = [f"tests/test_runtime_{name}.py" for name in ("streams", "podspace")]
+    done = unprivileged.pytest("person", "--noconftest", *files)
+    assert done.returncode == 0, done.stdout[-5000:]
+    passed = re.search(r"(\d+) passed", done.stdout)
+    assert passed is not None, done.stdout[-2000:]
+    assert int(passed[1]) > 10
+    assert "skipped" not in done.stdout
+
+
 @pytest.mark.needs("proot")
 @pytest.mark.timeout(200)
 def test_proot_gives_containers_files_of_their_own() -> None:

@@ -4,7 +4,9 @@ Kinds of place, all with the same files (this machine's /usr, Python, the checko
 
     binder     Docker's default seccomp profile: no namespaces, no pidfd_getfd, ports under 1024 may be bound; proot
     laptop     an ordinary user: namespaces are allowed, ports under 1024 are root's
-    bare       the same without proot: containers see the host's files
+    person     the same with the numbers that a person has: 65534 is also what the kernel calls everybody it does not
+               know, so what only works for that user works by chance
+    bare       binder without proot: containers see the host's files
     nothing    no namespaces and no seccomp(2) either, as under gVisor or an old kernel
 
 The image is empty; nothing is pulled.  `kit test` sees to a Docker Engine (needs.py).
@@ -29,12 +31,14 @@ _NO_SECCOMP = {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [
     {"names": ["clone"], "action": "SCMP_ACT_ERRNO", "errnoRet": 1, "args": [
         {"index": 0, "value": 0x10000000, "valueTwo": 0x10000000, "op": "SCMP_CMP_MASKED_EQ"}]}]}  # fmt: skip
 _PROFILE = Path(tempfile.gettempdir()) / "kit-test-no-seccomp.json"
+_LAPTOP = ("--security-opt", "seccomp=unconfined", "--security-opt", "apparmor=unconfined",
+           "--security-opt", "systempaths=unconfined", "--sysctl", "net.ipv4.ip_unprivileged_port_start=1024")
 _PLACES = {
     "binder": (),
     "bare": ("-e", "KIT_PROOT=no"),
     "nothing": ("--security-opt", f"seccomp={_PROFILE}"),
-    "laptop": ("--security-opt", "seccomp=unconfined", "--security-opt", "apparmor=unconfined",
-               "--security-opt", "systempaths=unconfined", "--sysctl", "net.ipv4.ip_unprivileged_port_start=1024"),
+    "laptop": _LAPTOP,
+    "person": (*_LAPTOP, "--user", "1000:1001"),  # of two --user the last one counts
 }  # fmt: skip
 
 

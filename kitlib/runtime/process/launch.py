@@ -58,9 +58,10 @@ def launch(job: Job) -> tuple[int, socket.socket]:
     ours, near = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with near:  # its other end must not be in the way of the program's own descriptors
         theirs = socket.socket(fileno=fcntl.fcntl(near, fcntl.F_DUPFD_CLOEXEC, 10))
+    outside = os.geteuid(), os.getegid()  # a child in a user namespace of its own is nobody (65534) to itself
     pid = syscalls.clone(0 if job.join or _moves(job) else _new_namespaces(job))
     if pid == 0:
-        _child(job, theirs)
+        _child(job, outside, theirs)
     theirs.close()
     ours.setblocking(False)
     return pid, ours
@@ -83,9 +84,9 @@ def _new_namespaces(job: Job) -> int:
     return sum(_FLAGS[name] for name in own)
 
 
-def _child(job: Job, channel: socket.socket) -> NoReturn:
+def _child(job: Job, outside: tuple[int, int], channel: socket.socket) -> NoReturn:
     try:
-        _become(job, channel)
+        _become(job, outside, channel)
     except OSError as error:
         _report(channel, error=error.strerror or str(error))
     except ValueError as error:  # a zero byte in an argument, a name that cannot be encoded
@@ -98,12 +99,12 @@ def _report(channel: socket.socket, fds: tuple[int, ...] = (), **message: Any) -
     seccomp.send_past(channel, json.dumps(message).encode(), fds)
 
 
-def _become(job: Job, channel: socket.socket) -> None:
+def _become(job: Job, outside: tuple[int, int], channel: socket.socket) -> None:
+    """outside: the daemon's user and group, whom a user namespace maps to the container's."""
     spec, isolation = job.spec, job.isolation
     signal.set_wakeup_fd(-1)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD, signal.SIGHUP, signal.SIGPIPE, signal.SIGXFSZ):
         signal.signal(number, signal.SIG_DFL)
-    outside = os.geteuid(), os.getegid()
     os.setsid()
     if job.join:
         _join(job, channel)
