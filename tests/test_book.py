@@ -98,6 +98,13 @@ def desk(tmp_path, monkeypatch):
     return tmp_path
 
 
+def test_a_place_that_cannot_be_written_is_one_sentence(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("KIT_WORK", str(tmp_path / "file"))
+    with pytest.raises(KitError, match=r"file.* cannot be written \(Not a directory\); set KIT_WORK to a directory"):
+        files.learner_copy("lab00_welcome")
+
+
 def test_a_learners_copy_is_made_once_and_never_overwritten(desk):
     path = files.learner_copy("lab00_welcome")
     assert path == desk / "lab00_welcome" / "lab00_welcome.ipynb"

@@ -54,11 +54,18 @@ def deck(stem: str) -> Path:
 
 
 def learner_copy(stem: str) -> Path:
-    """The learner's notebook, made from the lab if there is none yet.  Never overwrites."""
+    """The learner's notebook, made from the lab if there is none yet.  Never overwrites.
+
+    Raises KitError where it cannot be written: in a checkout of somebody else's, say.
+    """
     path = work() / stem / f"{stem}.ipynb"
     if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(lab(stem), path)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(lab(stem), path)
+        except OSError as error:
+            raise KitError(f"{error.filename or path} cannot be written ({error.strerror}); set KIT_WORK to a "
+                           "directory of yours.") from None
     return path
 
 
