@@ -21,6 +21,7 @@ from support import Kubectl, eventually
 
 from kitlib.cluster.embedded import EmbeddedCluster
 from kitlib.cluster.errors import CannotStart, NoCluster, UsageError
+from kitlib.cluster.home import ProcessDir
 from kitlib.cluster.interface import Settings
 from kitlib.objects.errors import StatusError
 
@@ -345,3 +346,9 @@ def test_down_is_quick(new_cluster: Make) -> None:
     began = time.monotonic()
     cluster.stop()
     assert time.monotonic() - began < 5
+
+
+def test_in_a_home_that_is_a_file_nothing_runs(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    below = ProcessDir(tmp_path / "file" / "engine")
+    assert (below.read_state(), below.is_running()) == ({}, False)

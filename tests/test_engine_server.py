@@ -82,6 +82,10 @@ def some_routes(monkeypatch: pytest.MonkeyPatch) -> None:
         await pipe.write(json.dumps(body).encode() + await pipe.read())
         return None
 
+    @routing.route("POST", "/test/object")
+    async def an_object(engine: Engine, call: Call) -> Result:
+        return Answer(body=await call.json())
+
     @routing.route("GET", "/test/bug")
     async def bug(engine: Engine, call: Call) -> Result:
         return Answer(body=list(call.params)[1])
@@ -135,6 +139,17 @@ def test_requests_of_one_connection_are_answered_in_turn(tmp_path: Path) -> None
         assert b"Builder-Version: 1" in head
         writer.write(ask_for("POST", "/test/size", b"x" * 3_000_000))
         assert json.loads((await answer(reader))[2]) == {"size": 3_000_000}
+
+    with_server(tmp_path, talk)
+
+
+@pytest.mark.parametrize(("body", "said"), [
+    (b"", {}), (b"null\n", {}), (b'{"a": 1}', {"a": 1}), (b"[]", {"message": "invalid JSON: an object is expected"})])
+def test_no_body_and_gos_empty_pointer_are_no_settings(tmp_path: Path, body: bytes, said: dict[str, Any]) -> None:
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(ask_for("POST", "/test/object", body))
+        status, _, answered = await answer(reader)
+        assert (status, json.loads(answered)) == (400 if "message" in said else 200, said)
 
     with_server(tmp_path, talk)
 

@@ -124,7 +124,7 @@ class Call:
         return b"".join(pieces)
 
     async def json(self) -> dict[str, Any]:
-        """An object; {} if nothing was sent."""
+        """An object; {} if nothing was sent, or null, which is Go's empty pointer (the CLI 20.10 in `commit`)."""
         data = await self.data()
         if not data.strip():
             return {}
@@ -132,6 +132,8 @@ class Call:
             found = json.loads(data)
         except ValueError as error:
             raise bad_request(f"invalid JSON: {error}") from error
+        if found is None:
+            return {}
         if not isinstance(found, dict):
             raise bad_request("invalid JSON: an object is expected")
         return found
